@@ -1,0 +1,34 @@
+"""Coding challenges: one model sets a problem, one writes its tests, one solves it with feedback, one repairs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from prismenv import EnvironmentConfig, environment_registry
+
+from ._flow import FIXER, GENERATOR, SOLVER, ChallengeFlow
+from ._problem import Brief, Problem
+
+DESIGNER = "challenge_designer"
+
+
+class CodingChallengeConfig(EnvironmentConfig):
+    """The keys that every environment has. Further ones that a file brings are kept, and mean nothing here."""
+
+    agents: list[str] = Field(default=[DESIGNER, GENERATOR, SOLVER, FIXER])
+
+
+@environment_registry.register("environment_coding_challenge", config=CodingChallengeConfig)
+class CodingChallenge(ChallengeFlow):
+    """Designer, test generator, solver with up to `max_attempts` attempts, fixer."""
+
+    def agent_questions(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        """Those of all flows, and the designer's."""
+        return {DESIGNER: (("concepts", "difficulty_level"),), **super().agent_questions()}
+
+    async def _design(self, problem: Problem, brief: Brief) -> str:
+        inputs: dict[str, Any] = {"concepts": list(brief.concepts), "difficulty_level": brief.difficulty}
+        if brief.made:
+            inputs["previous_problems"] = list(brief.made)
+        return await self._ask(problem, DESIGNER, **inputs)

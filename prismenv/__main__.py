@@ -1,0 +1,5 @@
+"""`python -m prismenv` is the command line."""
+
+from prismenv.cli.main import main
+
+main()

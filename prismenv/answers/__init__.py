@@ -1,0 +1,1 @@
+"""Layer 3, pure: what is read out of a model's answer."""

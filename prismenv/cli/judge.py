@@ -1,0 +1,198 @@
+"""`prismenv judge`: one solution against its tests, or a file of cases."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import anyio
+import typer
+from pydantic import ValidationError
+
+from prismenv.cli.output import console, print_error, print_json
+from prismenv.contracts.jail import Sandbox
+from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
+from prismenv.engine.judging import (
+    JudgedLine,
+    check_module,
+    error_line,
+    judge_files,
+    judged_lines,
+    numbered_lines,
+    verdict_line,
+)
+from prismenv.isolation.choice import open_sandbox, usual_workers
+from prismenv.words.errors import ConfigurationException
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
+
+ALL_PASSED = "All tests passed."  # a report that says no more than the headline
+PASSED, NOT_PASSED, BAD_LINE, INFRASTRUCTURE = 0, 1, 2, 3
+EPILOG = """Exit code: 0 passed, 1 not passed, 2 bad usage, 3 infrastructure; of a batch the highest of its lines.
+
+Examples:
+
+\b
+  prismenv judge solution.py tests.py
+  prismenv judge solution.py tests.py --json --wall-seconds 5
+  prismenv judge solution.py tests.py --module bank
+  prismenv judge solution.py tests.py --verdict shared
+  prismenv judge program.py cases.yaml
+  prismenv judge --batch cases.jsonl --json > verdicts.jsonl
+"""
+
+
+def judge(
+    solution: Annotated[Path | None, typer.Argument(help="The solution's file.")] = None,
+    tests: Annotated[Path | None, typer.Argument(help="The file of its tests.")] = None,
+    batch: Annotated[
+        Path | None, typer.Option(help='JSON lines {"id", "solution", "tests"} to judge; - is standard input.')
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one document for each verdict.")] = False,
+    wall_seconds: Annotated[float | None, typer.Option(help="Time limit of one run.")] = None,
+    memory_bytes: Annotated[int | None, typer.Option(help="Memory limit of one run.")] = None,
+    module: Annotated[str | None, typer.Option(help="Another name under which tests import the solution.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Cases judged at once; default: one a processor.")] = None,
+    isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
+        "auto"
+    ),
+    verdict: Annotated[
+        VerdictMode, typer.Option(help="split: tests and solution in processes of their own; shared: in one.")
+    ] = DEFAULT_VERDICT,
+    packages: Annotated[
+        str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
+    ] = "",
+) -> None:
+    """Judge a solution against its tests, or a file of cases. The verdict is never an exit code of the solution's."""
+    settings = SandboxSettings(
+        limits=_limits(wall_seconds, memory_bytes),
+        isolation=isolation,
+        verdict=verdict,
+        packages=tuple(name for each in packages.split(",") if (name := each.strip())),
+    )
+    if module is not None:
+        check_module(module)
+    if batch is not None:
+        if solution is not None or module is not None:
+            raise ConfigurationException("--batch takes its solutions, tests and modules from the lines of its file")
+        raise typer.Exit(anyio.run(_judge_batch, batch, settings, workers, as_json))
+    if solution is None or tests is None:
+        raise ConfigurationException("name a solution and its tests, or a file of cases with --batch")
+    raise typer.Exit(anyio.run(_judge_pair, solution, tests, settings, module, as_json))
+
+
+def _limits(wall_seconds: float | None, memory_bytes: int | None) -> dict[str, Any]:
+    """The limits that were asked for, checked; they come over the language's own."""
+    asked = {"wall_seconds": wall_seconds, "memory_bytes": memory_bytes}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    try:
+        limits = Limits(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        said = first["msg"].removeprefix("Input ")
+        raise ConfigurationException(f"--{option} {first['input']}: it {said}") from error
+    if wall_seconds is not None:  # whoever gives more time means time to compute as well
+        given["cpu_seconds"] = max(wall_seconds, limits.cpu_seconds)
+    return given
+
+
+@asynccontextmanager
+async def _opened(settings: SandboxSettings, workers: int) -> AsyncIterator[Sandbox]:
+    """The sandbox. What was asked for above the host's ceiling is told of: the sandbox goes no higher."""
+    async with open_sandbox(settings, workers) as sandbox:
+        for name in ("wall_seconds", "memory_bytes"):
+            ceiling = getattr(sandbox.ceiling, name)
+            if settings.limits.get(name, 0) > ceiling:
+                print_error(f"note: --{name.replace('_', '-')} is above what this host allows; {ceiling:g} is taken")
+        yield sandbox
+
+
+async def _judge_pair(solution: Path, tests: Path, settings: SandboxSettings, module: str | None, as_json: bool) -> int:
+    async with _opened(settings, 1) as sandbox:
+        verdict = await judge_files(sandbox, solution, tests, module=module)
+    if as_json:
+        print_json(verdict_line(solution.name, verdict))
+    else:
+        _show(verdict)
+    return _exit_code(verdict)
+
+
+async def _judge_batch(batch: Path, settings: SandboxSettings, workers: int | None, as_json: bool) -> int:
+    """Judge a file of cases; each verdict is written as soon as those before it are."""
+    count, worst, passed = 0, PASSED, 0
+    workers = workers or usual_workers()
+    with _open_batch(batch) as stream:
+        async with (
+            _opened(settings, workers) as sandbox,
+            judged_lines(sandbox, numbered_lines(stream), workers=workers) as results,
+        ):
+            async for judged in results:
+                count += 1
+                passed += judged.verdict is not None and judged.verdict.success
+                worst = max(worst, BAD_LINE if judged.verdict is None else _exit_code(judged.verdict))
+                _tell(judged, as_json=as_json)
+    if not count:
+        raise ConfigurationException(f"{batch} holds no case to judge", subject=str(batch))
+    print_error(f"{passed} of {count} passed")
+    return worst
+
+
+def _tell(judged: JudgedLine, *, as_json: bool) -> None:
+    if judged.verdict is None:
+        if as_json:
+            print_json(error_line(judged))
+        else:
+            print_error(f"error: {judged.error}")
+    elif as_json:
+        print_json(verdict_line(judged.case_id, judged.verdict))
+    else:
+        console().say(f"{judged.case_id}: {_headline(judged.verdict)}")
+
+
+def _open_batch(batch: Path) -> AbstractContextManager[TextIO]:
+    if str(batch) == "-":
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="surrogateescape")
+        return nullcontext(sys.stdin)
+    try:
+        return batch.open(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise ConfigurationException(f"{batch} cannot be read: {error.strerror}", subject=str(batch)) from error
+
+
+def _exit_code(verdict: Verdict) -> int:
+    if verdict.success:
+        return PASSED
+    return INFRASTRUCTURE if verdict.fault == "infrastructure" else NOT_PASSED
+
+
+def _headline(verdict: Verdict) -> str:
+    counts = (
+        f"{verdict.tests_passed_num} passed, {verdict.tests_failed_num} failed, {verdict.tests_errored_num} errored"
+    )
+    fault = "" if verdict.fault == "none" else f", fault: {verdict.fault}"
+    return f"{verdict.outcome} ({counts}{fault})"
+
+
+def _show(verdict: Verdict) -> None:
+    screen = console()
+    for case in verdict.cases:
+        took = "" if case.wall_seconds is None else f"  {case.wall_seconds * 1000:.0f} ms"
+        screen.say(f"{case.outcome:<10} {case.name}{took}")
+    if not verdict.success or verdict.output != ALL_PASSED:
+        screen.say(f"\n{verdict.output or verdict.message}\n")
+    for note in verdict.notes:
+        screen.say(f"note: {note}")
+    screen.say(_headline(verdict), style="bold green" if verdict.success else "bold red")
+    screen.say(
+        f"{verdict.wall_seconds:.2f} s wall, {verdict.cpu_seconds:.2f} s CPU, isolation {verdict.isolation}, "
+        f"verdict {verdict.verdict_mode}"
+    )
+
+
+def register(app: typer.Typer, name: str) -> None:
+    """Add the command."""
+    app.command(name, epilog=EPILOG)(judge)

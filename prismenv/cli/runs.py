@@ -1,0 +1,135 @@
+"""`prismenv runs`: what is in the store."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from prismenv.cli.output import console, print_error, print_json, table
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, store_of
+from prismenv.cli.reporting import run_row, show_summary
+from prismenv.cli.terminal import data_output
+from prismenv.contracts.archive import RunRecord
+from prismenv.engine.exports import ExportFormat, export_run
+from prismenv.engine.summaries import find_run, prune_runs, summarise_run
+from prismenv.words.errors import ConfigurationException, StorageException
+
+COLUMNS = ("run", "name", "environment", "status", "started", "nodes", "seed")
+NUMERIC = ("nodes", "seed")
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of one.")]
+EPILOG = """Examples:
+
+\b
+  prismenv runs list
+  prismenv runs show run-1a2b
+  prismenv runs export run-1a2b --format csv --output attempts.csv
+  prismenv runs prune --keep 20 --dry-run
+"""
+
+runs = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG, help="List, show, export and prune stored runs."
+)
+
+
+def _row(run: RunRecord) -> dict[str, object]:
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "environment": run.environment,
+        "status": run.status,
+        "nodes_done": run.nodes_done,
+        "seed": run.seed,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "note": run.note,
+    }
+
+
+@runs.command("list", epilog="Example:\n\n  prismenv runs list --json")
+def list_runs(as_json: JsonOption = False, store: StoreOption = None, workspace: WorkspaceOption = None) -> None:
+    """All runs, newest first."""
+    try:
+        with closing(store_of(store, workspace)) as archive:
+            found = archive.runs()
+    except StorageException as error:
+        if error.code != "store_missing":
+            raise
+        found = ()
+        print_error(str(error))
+    if as_json:
+        print_json([_row(run) for run in found])
+    elif found:
+        console().draw(table("runs", COLUMNS, map(run_row, found), numeric=NUMERIC, whole=("run",)))
+    for run in found:
+        if run.status == "damaged":
+            print_error(f"{run.run_id}: {run.note}")
+
+
+@runs.command(epilog="Example:\n\n  prismenv runs show run-1a2b")
+def show(
+    run: RunArgument, as_json: JsonOption = False, store: StoreOption = None, workspace: WorkspaceOption = None
+) -> None:
+    """What a run found: success by concept and difficulty, failures, models, usage."""
+    with closing(store_of(store, workspace)) as archive:
+        summary = summarise_run(archive, run)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        show_summary(console(), summary)
+
+
+@runs.command(epilog="Example:\n\n  prismenv runs export run-1a2b --format csv --output attempts.csv")
+def export(
+    run: RunArgument,
+    format: Annotated[ExportFormat, typer.Option(help="One line for each attempt, as JSON or CSV.")] = "jsonl",  # noqa: A002
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file; default: standard output.")] = None,
+    store: StoreOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write a run's attempts for other programs."""
+    with closing(store_of(store, workspace)) as archive:
+        found = find_run(archive, run)
+        if output is None:
+            export_run(archive, found.run_id, format, data_output())
+            return
+        with _new_file(output) as file:
+            count = export_run(archive, found.run_id, format, file)
+    print_error(f"{count} attempts written to {output}")
+
+
+def _new_file(path: Path) -> TextIO:
+    try:
+        return path.open("x", encoding="utf-8", newline="")
+    except FileExistsError as error:
+        raise ConfigurationException(f"{path} exists; name a new file", subject=str(path)) from error
+    except OSError as error:
+        raise ConfigurationException(f"{path} cannot be written: {error.strerror}", subject=str(path)) from error
+
+
+@runs.command(epilog="Example:\n\n  prismenv runs prune --older-than-days 30 --keep 20 --dry-run")
+def prune(
+    older_than_days: Annotated[float | None, typer.Option(min=0, help="Only runs that began so long ago.")] = None,
+    keep: Annotated[int | None, typer.Option(min=0, help="Keep so many of the newest.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    as_json: JsonOption = False,
+    store: StoreOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Remove old runs. A run that is being worked on is spared."""
+    with closing(store_of(store, workspace)) as archive:
+        pruning = prune_runs(archive, older_than_days=older_than_days, keep=keep, dry_run=dry_run, now=time.time())
+    if as_json:
+        removed, busy = ([run.run_id for run in some] for some in (pruning.removed, pruning.busy))
+        print_json({"dry_run": dry_run, "removed": removed, "busy": busy})
+        return
+    title = "would be removed" if dry_run else "removed"
+    console().draw(table(title, COLUMNS, map(run_row, pruning.removed), numeric=NUMERIC, whole=("run",)))
+    for run in pruning.busy:
+        print_error(f"{run.run_id} is being worked on and was spared")
+
+
+def register(app: typer.Typer, name: str) -> None:
+    """Add the group."""
+    app.add_typer(runs, name=name)

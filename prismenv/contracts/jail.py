@@ -1,0 +1,54 @@
+"""The sandbox contract: judge a solution, run a program."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Self
+
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
+
+
+class Sandbox(ABC):
+    """Runs code that nobody trusts. An async context manager: workers live as long as it is open.
+
+    Nothing that the code does raises: a broken sandbox is SandboxException from `__aenter__`, and a verdict or an
+    execution with the outcome `infrastructure_error` otherwise. Cancelling a call kills its processes.
+    """
+
+    isolation: Isolation
+    ceiling: Limits  # what the host allows at most; every request is cut down to it
+
+    @abstractmethod
+    async def judge(  # noqa: PLR0913 - what a caller may ask for
+        self,
+        solution: str,
+        tests: str,
+        *,
+        limits: Limits | None = None,
+        module: str | None = None,
+        language: str = "python",
+        verdict: VerdictMode | None = None,
+    ) -> Verdict:
+        """Judge `solution` against `tests`.
+
+        Tests find the solution's names as their own globals, under the module name `solution`, and under `module` when
+        it is given. Limits that `limits` does not name are the language's own, all of them for None. `verdict` None is
+        the sandbox's own mode; the mode that is asked for is the one that is used. ConfigurationException: the language
+        is unknown, or has no such mode.
+        """
+
+    @abstractmethod
+    async def run(
+        self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
+    ) -> Execution:
+        """Run `program` to its end and say what it printed. It is no verdict."""
+
+    @abstractmethod
+    async def probe(self) -> Mapping[str, str]:
+        """What doctor and health checks show: name of a check to `ok` or to what is wrong."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abstractmethod
+    async def __aexit__(self, *_: object) -> None: ...

@@ -1,0 +1,59 @@
+"""The search contract: ask for nodes, tell their outcomes. Pure: no await, no clock, no files."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prismenv.contracts.plan import PlannedNode
+from prismenv.contracts.recipe import SearchSettings
+from prismenv.words.nodes import NodeOutcome, NodeRequest
+
+
+class SearchPolicy(ABC):
+    """Decides what is measured next.
+
+    The runner tells outcomes in the order of NodeRequest.index, whatever order they arrived in, and asks again after
+    each; so a policy sees neither arrival order nor time, and a run is the same at any concurrency.
+    """
+
+    @abstractmethod
+    def ask(self, most: int) -> Sequence[NodeRequest]:
+        """Up to `most` further requests, indexes counting on from the last; empty when there is none for now."""
+
+    @abstractmethod
+    def tell(self, outcome: NodeOutcome) -> None:
+        """Take one outcome."""
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """True when nothing will be asked for any more, whatever is still told."""
+
+    @property
+    @abstractmethod
+    def total(self) -> int | None:
+        """How many requests there will be in all, None when that is not known beforehand."""
+
+    def state(self) -> Mapping[str, Any]:
+        """What a report wants to know of the policy, as plain JSON."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyContext:
+    """What a policy is built from: the nodes that there are, in their canonical order, the settings and a seed."""
+
+    nodes: tuple[PlannedNode, ...]
+    settings: SearchSettings
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEntry:
+    """A policy as it is registered."""
+
+    name: str
+    summary: str
+    build: Callable[[PolicyContext], SearchPolicy]
+    origin: str = "built-in"

@@ -1,0 +1,104 @@
+"""A recipe: everything that one run is made of."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from prismenv.contracts.keys import KeySource
+from prismenv.words.limits import Limits
+from prismenv.words.mapping import FrozenModel, PlainNumbers, number_only
+from prismenv.words.verdict import DEFAULT_VERDICT, Isolation, VerdictMode
+
+
+class LocalInterface(FrozenModel):
+    """The LLM interface inside this process."""
+
+    type: Literal["local"] = "local"  # this one
+
+
+class HttpInterface(FrozenModel):
+    """The LLM interface as a service, in PrismBench's shapes. `dialect: auto` asks the service which it speaks."""
+
+    type: Literal["http"]  # this one
+    url: str  # the service's address, such as http://host:8000
+    dialect: Literal["auto", "message", "task"] = "auto"  # message: the current shape; task: the older, polled one
+    timeout: Annotated[float, BeforeValidator(number_only)] = Field(default=120.0, gt=0)  # seconds for one interaction
+    token_variable: str | None = None  # name of the environment variable that holds the bearer token; None: no token
+
+
+InterfaceSettings = Annotated[LocalInterface | HttpInterface, Field(discriminator="type")]
+
+
+class SearchSettings(PlainNumbers, FrozenModel):
+    """What is measured.
+
+    `concepts` and `difficulties` None take the ones of `tree` (a file of the workspace's configs, by stem or path), or
+    the environment's own nodes where it has some and no tree is named. `nodes` None: the policy's own end.
+    """
+
+    policy: str = "grid"  # `prismenv list policies` shows what there is
+    tree: str | None = None  # a file of configs, by stem or path
+    concepts: tuple[str, ...] | None = None  # what is measured
+    difficulties: tuple[str, ...] | None = None  # the easiest first
+    pairs: bool = False  # every pair of concepts as well
+    repeats: int = Field(default=1, ge=1)  # how often each node is measured
+    nodes: int | None = Field(default=None, ge=1)  # how many are measured
+    window: int = Field(default=64, ge=1)  # how far results may run ahead of the one that is told next
+
+
+class BudgetSettings(PlainNumbers, FrozenModel):
+    """Where a run stops by itself; None is no limit."""
+
+    nodes: int | None = Field(default=None, ge=1)  # finished nodes
+    wall_seconds: float | None = Field(default=None, gt=0)  # seconds of this sitting
+    tokens: int | None = Field(default=None, ge=1)  # of all model calls
+    cost_usd: float | None = Field(default=None, gt=0)  # a run whose calls name no price fails
+
+
+IsolationChoice = Literal["auto", "full", "unprivileged", "portable"]
+
+
+class SandboxSettings(FrozenModel):
+    """How code is run. `require` refuses to start with a weaker kind than named; None takes what there is."""
+
+    isolation: IsolationChoice = "auto"  # auto: the strongest that there is
+    require: Isolation | None = None  # the weakest kind that will do
+    verdict: VerdictMode = DEFAULT_VERDICT  # split: tests and solution in processes of their own; shared: in one
+    limits: dict[str, Any] = Field(default_factory=dict)  # over the language's own limits
+    packages: tuple[str, ...] = ()  # installed packages that solutions and tests may import, as pip names them
+    ceiling: Limits | None = None  # None: the host's own
+
+
+class ConcurrencySettings(PlainNumbers, FrozenModel):
+    """How much happens at once. `sandboxes` None: one for each processor."""
+
+    nodes: int = Field(default=8, ge=1)  # worked on at once
+    sandboxes: int | None = Field(default=None, ge=1)  # programs run at once
+
+
+class OutputSettings(FrozenModel):
+    """Where results go. `store` is a file or a SQLAlchemy URL; None: `.prismenv/prismenv.db` in the project folder."""
+
+    store: str | None = None  # a file, or sqlite:/// and a path
+    keep_calls: bool = True  # prompts and answers of every model call
+    stream: bool = False  # answers' text as `model_tokens` events while it comes, for whoever watches the run
+
+
+class Recipe(PlainNumbers, FrozenModel):
+    """One run, resolved: nothing is left to defaults elsewhere, so it can be run again as it is."""
+
+    name: str  # the file's, where it does not say
+    description: str = ""  # for `prismenv list`
+    environment: str = "environment_coding_challenge"  # its name
+    config: dict[str, Any] = Field(default_factory=dict)  # over the environment's block in environment_config.yaml
+    options: dict[str, Any] = Field(default_factory=dict)  # to execute_node, untouched
+    data: str | None = None  # a data file, for environments that read one
+    models: dict[str, str] = Field(default_factory=dict)  # role or `default` -> provider/model
+    keys: dict[str, KeySource] = Field(default_factory=dict)  # provider -> where its key is, not the key
+    interface: InterfaceSettings = Field(default_factory=LocalInterface)  # how models are reached
+    search: SearchSettings = Field(default_factory=SearchSettings)  # what is measured
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)  # where the run stops
+    sandbox: SandboxSettings = Field(default_factory=SandboxSettings)  # how code is run
+    concurrency: ConcurrencySettings = Field(default_factory=ConcurrencySettings)  # how much at once
+    output: OutputSettings = Field(default_factory=OutputSettings)  # where results go
+    seed: int = 0  # the same seed gives the same trail

@@ -1,0 +1,149 @@
+"""The composition root: the one place where drivers are put together."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from prismenv.contracts.archive import Store
+from prismenv.contracts.clock import Clock, SystemClock
+from prismenv.contracts.configuration import build_config
+from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.recipe import HttpInterface, Recipe
+from prismenv.contracts.registry import environment_registry
+from prismenv.contracts.services import Services
+from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.contracts.transport import ProviderContext
+from prismenv.finding.benchfiles import environment_block
+from prismenv.finding.discovery import broken_plugin, load_environments
+from prismenv.finding.overrides import STORE_VARIABLE
+from prismenv.finding.plugins import providers
+from prismenv.finding.workspace import WorkspaceSet, find_workspaces
+from prismenv.isolation.choice import open_sandbox
+from prismenv.sessions.agentfile import AgentFile, load_agents
+from prismenv.sessions.http import HttpInterfaceClient
+from prismenv.sessions.local import InProcessInterface
+from prismenv.sessions.models import open_transports
+from prismenv.store.database import open_store
+from prismenv.words.errors import RegistryException
+
+DEFAULT_STORE = ".prismenv/prismenv.db"
+DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
+MODEL_VARIABLE = "PRISMENV_MODELS__"
+
+
+def store_location(named: str | None, workspaces: WorkspaceSet) -> str:
+    """Where a store is: a URL as it is, a path within the project folder; None is the usual one:
+    PRISMENV_STORE's, the workspace's, or the default.
+    """
+    chosen = named or os.environ.get(STORE_VARIABLE) or workspaces.store or DEFAULT_STORE
+    return chosen if "://" in chosen else str(workspaces.project_folder / chosen)
+
+
+@asynccontextmanager
+async def open_services(
+    recipe: Recipe, workspaces: WorkspaceSet, folder: Path, *, clock: Clock | None = None, stored: bool = True
+) -> AsyncIterator[Services]:
+    """Everything that the recipe names, open, and closed at the end in the reverse order; no store unless `stored`.
+
+    Raises ConfigurationException for what the recipe has wrong, StorageException or SandboxException for what does not
+    open.
+    """
+    async with AsyncExitStack() as stack:
+        store: Store | None = None
+        if stored:
+            store = stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces))))
+        services = await _enter(stack, recipe, workspaces, folder, clock or SystemClock())
+        yield replace(services, store=store)
+
+
+async def _enter(
+    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
+) -> Services:
+    interface = await _open_interface(stack, recipe, load_agents(workspaces), folder, clock)
+    sandbox = await stack.enter_async_context(open_sandbox(recipe.sandbox, recipe.concurrency.sandboxes))
+    return Services(interface=interface, sandbox=sandbox, clock=clock, folder=folder)
+
+
+async def _open_interface(
+    stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, clock: Clock
+) -> InterfaceClient:
+    if isinstance(recipe.interface, HttpInterface):
+        return await stack.enter_async_context(HttpInterfaceClient(recipe.interface, agents, clock))
+    context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
+    transports = await stack.enter_async_context(open_transports(recipe.models, agents, providers(), context))
+    return await stack.enter_async_context(InProcessInterface(agents, transports, clock, models=transports.model))
+
+
+@asynccontextmanager
+async def open_default_services(environment_name: str, block: Mapping[str, Any]) -> AsyncIterator[Services]:
+    """Services for an environment that was made by hand, outside any run. Nothing is stored.
+
+    A role's model is the one of `PRISMENV_MODELS__<ROLE>`, of `PRISMENV_MODELS__DEFAULT` or of its agent file; where
+    none of them names one it is the simulated model, and a warning says so.
+    """
+    workspaces = find_workspaces()
+    agents = load_agents(workspaces)
+    models = _models_by_hand(environment_name, block, agents)
+    recipe = Recipe(name=environment_name, environment=environment_name, models=models)
+    async with AsyncExitStack() as stack:
+        yield await _enter(stack, recipe, workspaces, workspaces.project_folder, SystemClock())
+
+
+def usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> dict[str, str]:
+    """Models by role for an environment that is run by its name, where nothing names one: as for one made by hand."""
+    name = recipe.environment
+    block = {**environment_block(workspaces, name), **recipe.config}
+    config = build_config(block, environment_registry.get(name).config or EnvironmentConfig, name)
+    agents = {role: agent for role, agent in load_agents(workspaces).items() if role in config.agents}
+    return _models_by_hand(name, config, agents)
+
+
+def _models_by_hand(
+    environment_name: str, block: Mapping[str, Any] | EnvironmentConfig, agents: Mapping[str, AgentFile]
+) -> dict[str, str]:
+    models = {
+        name.removeprefix(MODEL_VARIABLE).lower(): value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(MODEL_VARIABLE)
+    }
+    if "default" in models:
+        return models
+    simulated = {
+        role: DEFAULT_MODEL for role, agent in agents.items() if role not in models and not _names_model(agent)
+    }
+    concerned = [role for role in block.get("agents") or simulated if role in simulated]
+    if concerned:
+        logger.warning(
+            "{}: no model is set for {}, so the simulated model {} answers. Set {}DEFAULT to use another.",
+            environment_name,
+            ", ".join(concerned),
+            DEFAULT_MODEL,
+            MODEL_VARIABLE,
+        )
+    return {**models, **simulated}
+
+
+def _names_model(agent: AgentFile) -> bool:
+    return bool(agent.model_provider and agent.model_name)
+
+
+def find_environment_block(environment_name: str) -> Mapping[str, Any]:
+    """The environment's block of the workspace's configuration, empty when it has none; loads the plugins.
+
+    Raises RegistryException with the reason when nothing of that name is registered because its plugin is broken.
+    """
+    workspaces = find_workspaces()
+    plugins = load_environments(workspaces)
+    broken = broken_plugin(environment_name, plugins)
+    if broken and environment_name not in environment_registry:
+        raise RegistryException(
+            f"the environment {environment_name!r} cannot be used, its plugin is broken: {broken.error}",
+            code="environment_broken",
+            subject=environment_name,
+        )
+    return environment_block(workspaces, environment_name)

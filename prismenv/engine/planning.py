@@ -1,0 +1,63 @@
+"""Which nodes a run can measure, and the policy that chooses among them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from prismenv.contracts.base import BaseEnvironment
+from prismenv.contracts.plan import PlannedNode
+from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
+from prismenv.contracts.recipe import Recipe, SearchSettings
+from prismenv.finding.recipes import resolve_cells
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.search.cells import plan_cells
+from prismenv.words.errors import ConfigurationException
+from prismenv.words.nearness import did_you_mean
+
+
+def own_nodes(recipe: Recipe, environment: BaseEnvironment) -> tuple[PlannedNode, ...] | None:
+    """The nodes that the environment brings, cut down to the recipe's concepts and difficulties.
+
+    None when it brings none, or when the recipe names a tree.
+    """
+    planned = environment.planned_nodes()
+    if planned is None or recipe.search.tree is not None:
+        return None
+    search = recipe.search
+    _check_known("concepts", search.concepts, (name for node in planned for name in node.concepts))
+    _check_known("difficulties", search.difficulties, (node.difficulty for node in planned))
+    return tuple(node for node in planned if _wanted(node, search))
+
+
+def _wanted(node: PlannedNode, search: SearchSettings) -> bool:
+    concepts = search.concepts is None or set(node.concepts) <= set(search.concepts)
+    return concepts and (search.difficulties is None or node.difficulty in search.difficulties)
+
+
+def _check_known(key: str, asked: Sequence[str] | None, there: Iterable[str]) -> None:
+    known = sorted(set(there))
+    for name in asked or ():
+        if name not in known:
+            raise ConfigurationException(
+                f"search.{key}: the environment has no node with {name!r}; it has {', '.join(known) or 'none'}"
+                f"{did_you_mean(name, known)}",
+                subject=name,
+            )
+
+
+def tree_nodes(recipe: Recipe, workspaces: WorkspaceSet) -> tuple[PlannedNode, ...]:
+    """The nodes of the recipe's tree of concepts and difficulties."""
+    concepts, difficulties = resolve_cells(recipe, workspaces)
+    return plan_cells(concepts, difficulties, pairs=recipe.search.pairs)
+
+
+def build_policy(recipe: Recipe, nodes: tuple[PlannedNode, ...], policies: Mapping[str, PolicyEntry]) -> SearchPolicy:
+    """The recipe's search policy over these nodes; ConfigurationException with the nearest name when unknown."""
+    name = recipe.search.policy
+    entry = policies.get(name)
+    if entry is None:
+        raise ConfigurationException(
+            f"search.policy: there is no policy {name!r}; there are {', '.join(sorted(policies))}"
+            f"{did_you_mean(name, policies)}",
+            code="unknown_policy",
+            subject=name,
+        )
+    return entry.build(PolicyContext(nodes, recipe.search, recipe.seed))

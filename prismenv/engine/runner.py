@@ -1,0 +1,232 @@
+"""Runs what a search policy asks for.
+
+Theory of operation. The policy always has `window` requests out: asked for and not yet told. They are told strictly in
+index order, and after each telling the policy is asked for one more window's worth; so what it sees depends on the
+window, which is part of the recipe, and never on concurrency or on which node ended first. Requests wait in `_waiting`
+in index order, at most `concurrency` of them run, each in a task of its own, and those that ended early wait in
+`_arrived`. All three are bounded by the window, so memory does not grow with the run.
+
+What executes a request returns when its record is durable, and only then is it reported. A node that was reported is
+therefore in the store, and one that is in the store is never run again: on resume the stored outcomes are fed through
+`replay` in index order before anything starts, the policy asks the same requests again, and what is missing waits.
+
+Stops: the gate names a spent budget before each start; the switch drains (nothing starts, what runs ends) or aborts
+(the node tasks are cancelled; records already on their way are still written).
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from prismenv.contracts.archive import RunStatus
+from prismenv.contracts.policy import SearchPolicy
+from prismenv.engine.outcomes import complaint
+from prismenv.engine.switch import StopSwitch
+from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
+from prismenv.words.nodes import NodeOutcome, NodeRequest
+
+SAME_COMPLAINT_LIMIT = 5  # so many nodes in a row at the start with one and the same complaint stop a run
+
+Execute = Callable[[NodeRequest], Awaitable[NodeOutcome]]  # returns when the outcome is durable
+
+
+_Send = MemoryObjectSendStream[NodeOutcome]
+_Receive = MemoryObjectReceiveStream[NodeOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run, or this sitting of it, ended. `note` says why where that is not plain."""
+
+    status: RunStatus
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerHooks:
+    """What the runner asks and tells its owner; all return at once.
+
+    `gate` names the budget that keeps a further node from starting, None for none; `broken` says why the run cannot go
+    on at all, None while it can. `told` comes in index order, `started` and `arrived` as it happens.
+    """
+
+    gate: Callable[[], str | None]
+    broken: Callable[[], str | None]
+    started: Callable[[NodeRequest], None]
+    arrived: Callable[[NodeOutcome], None]
+    told: Callable[[NodeOutcome], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many nodes run at once, and how far results may run ahead of the one that is told next."""
+
+    concurrency: int
+    window: int
+
+
+class Runner:
+    """Drives one policy to its end, or to a stop."""
+
+    def __init__(
+        self,
+        policy: SearchPolicy,
+        execute: Execute,
+        hooks: RunnerHooks,
+        stop: StopSwitch,
+        pace: Pace,
+    ) -> None:
+        self._policy = policy
+        self._execute = execute
+        self._hooks = hooks
+        self._stop = stop
+        self._pace = pace
+        self._waiting: dict[int, NodeRequest] = {}
+        self._arrived: dict[int, NodeOutcome] = {}
+        self._asked = 0
+        self._told = 0
+        self._running = 0
+        self._streak = 0
+        self._same_complaint: str | None = None
+
+    def replay(self, outcome: NodeOutcome) -> None:
+        """Take over an outcome of an earlier sitting; call it in index order, before `run`.
+
+        Raises ConfigurationException when the policy asks for something else than what was measured.
+        """
+        self._ask()
+        request = self._waiting.pop(outcome.request.index, None)
+        if request is None or _identity(request) != _identity(outcome.request):
+            asked = "nothing" if request is None else repr(request.node_id)
+            raise ConfigurationException(
+                f"cannot resume: node {outcome.request.index} is stored as {outcome.request.node_id!r}, and the "
+                f"search now asks for {asked} there. The environment's nodes, its data or the policy's code have "
+                "changed since; start a new run",
+                code="run_diverged",
+            )
+        self._hooks.arrived(outcome)
+        self._arrived[outcome.request.index] = outcome
+        self._tell_in_order()
+
+    async def run(self) -> Ending:
+        """Run until the policy is finished, a budget is spent, the switch is used or the run is broken."""
+        ending: Ending | None = None
+        # Unbounded on paper; a task reports once, so it never holds more than `concurrency` outcomes.
+        send, receive = anyio.create_memory_object_stream[NodeOutcome](float("inf"))
+        with send, receive:
+            with self._stop.watched():
+                async with anyio.create_task_group() as tasks:
+                    ending = await self._drive(tasks, send, receive)
+            return ending or self._collect_leftovers(receive)
+
+    async def _drive(self, tasks: TaskGroup, send: _Send, receive: _Receive) -> Ending:
+        while True:
+            self._ask()
+            obstacle = self._start(tasks, send)
+            if not self._running:
+                return obstacle or self._end()
+            self._take(await receive.receive())
+
+    def _start(self, tasks: TaskGroup, send: _Send) -> Ending | None:
+        """Start what may start; the reason when something waits and must not start, else None."""
+        while self._waiting:
+            obstacle = self._obstacle()
+            if obstacle is not None:
+                return obstacle
+            if self._running >= self._pace.concurrency:
+                return None
+            request = self._waiting.pop(next(iter(self._waiting)))
+            self._running += 1
+            self._hooks.started(request)
+            tasks.start_soon(self._run_node, request, send)
+        return None
+
+    def _obstacle(self) -> Ending | None:
+        broken = self._hooks.broken() or self._hopeless()
+        if broken is not None:
+            return Ending("failed", broken)
+        if self._stop.draining:
+            return Ending("interrupted", "stopped on request")
+        spent = self._hooks.gate()
+        return Ending("budget_reached", spent) if spent is not None else None
+
+    async def _run_node(self, request: NodeRequest, send: _Send) -> None:
+        send.send_nowait(await self._execute(request))
+
+    def _take(self, outcome: NodeOutcome) -> None:
+        self._running -= 1
+        self._hooks.arrived(outcome)
+        self._arrived[outcome.request.index] = outcome
+        self._tell_in_order()
+
+    def _ask(self) -> None:
+        room = self._pace.window - (self._asked - self._told)
+        if room <= 0 or self._policy.finished:
+            return
+        for request in self._policy.ask(room):
+            if request.index != self._asked:
+                raise EnvironmentExecutionException(
+                    f"the search policy gave request {request.index} where {self._asked} comes next: "
+                    "indexes count on by 1",
+                    code="policy_broken",
+                )
+            self._waiting[request.index] = request
+            self._asked += 1
+
+    def _tell_in_order(self) -> None:
+        while (outcome := self._arrived.pop(self._told, None)) is not None:
+            self._policy.tell(outcome)
+            self._told += 1
+            self._watch_complaints(outcome)
+            self._hooks.told(outcome)
+            self._ask()
+
+    def _watch_complaints(self, outcome: NodeOutcome) -> None:
+        """Count equal complaints from the first fresh node on; a node without one ends the watch for good."""
+        if outcome.replayed or self._streak < 0:
+            return
+        words = complaint(outcome)
+        if words is None or (self._streak and words != self._same_complaint):
+            self._streak = -1
+            return
+        self._same_complaint = words
+        self._streak += 1
+
+    def _hopeless(self) -> str | None:
+        if self._streak < SAME_COMPLAINT_LIMIT:
+            return None
+        return (
+            f"the first {self._streak} nodes failed in the same way, so the rest was not tried: {self._same_complaint}"
+        )
+
+    def _end(self) -> Ending:
+        """Nothing runs and nothing waits."""
+        if not self._policy.finished:
+            raise EnvironmentExecutionException(
+                "the search policy asks for nothing although every outcome was told and it is not finished",
+                code="policy_broken",
+            )
+        broken = self._hooks.broken()
+        if broken is not None:  # a short run ends before anything waits, and so before `_obstacle` asks
+            return Ending("failed", f"all nodes were done, but {broken}")
+        if self._streak > 0 and self._streak == self._told:
+            return Ending("failed", f"every node failed in the same way: {self._same_complaint}")
+        return Ending("finished")
+
+    def _collect_leftovers(self, receive: _Receive) -> Ending:
+        """After an abort: what ended and was written counts, although outcomes before it are missing."""
+        while receive.statistics().current_buffer_used:
+            self._take(receive.receive_nowait())
+        for index in sorted(self._arrived):
+            self._hooks.told(self._arrived.pop(index))
+        if not self._waiting and not self._running:
+            return self._end()
+        return Ending("interrupted", "stopped at once on request")
+
+
+def _identity(request: NodeRequest) -> tuple[Any, ...]:
+    return (request.node_id, tuple(request.concepts), request.difficulty, request.seed)

@@ -1,0 +1,219 @@
+"""One process's work on one run.
+
+However a sitting ends, also by an error or by cancellation, the run's status and the reason are stored. Only a kill
+leaves `running`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from loguru import logger
+
+from prismenv.contracts.archive import NodeRecord, RunRecord
+from prismenv.contracts.recipe import Recipe
+from prismenv.contracts.services import Services
+from prismenv.engine.budget import Budget
+from prismenv.engine.node import NodeExecutor, NodeSetup
+from prismenv.engine.outcomes import describe_error, own_keys, unwrap
+from prismenv.engine.preparing import Prepared
+from prismenv.engine.progress import Progress, failure_kind
+from prismenv.engine.recorder import open_recorder
+from prismenv.engine.report import SIMULATED, RunReport, Tally
+from prismenv.engine.runner import Ending, Pace, Runner, RunnerHooks
+from prismenv.engine.switch import StopSwitch
+from prismenv.store.jsontext import dump, load
+from prismenv.words.errors import EnvironmentException
+from prismenv.words.events import Event, EventSink, EventType
+from prismenv.words.nodes import NodeOutcome, NodeRequest
+
+REPLAY_PAGE = 100
+_STOP_EVENTS: dict[str, EventType] = {"budget_reached": "budget_reached", "interrupted": "run_interrupted"}
+
+
+class Sitting:
+    """Works on a run until it ends, or until this process stops working on it."""
+
+    def __init__(self, recipe: Recipe, services: Services, prepared: Prepared, run: RunRecord, emit: EventSink) -> None:
+        self._recipe = recipe
+        self._services = services
+        self._policy = prepared.policy
+        self._run = run
+        self._emit = emit
+        self._finished_before = run.status == "finished"
+        self._budget = Budget(recipe.budget, services.clock)
+        self._progress = Progress(prepared.policy.total)
+        self._tally = Tally(
+            self._progress,
+            self._budget,
+            own_problems=prepared.own_problems,
+            simulated=_is_simulated(recipe, prepared.config.agents),
+        )
+        self._executor = NodeExecutor(
+            NodeSetup(
+                run_id=run.run_id,
+                environment=recipe.environment,
+                config=prepared.config,
+                options=recipe.options,
+                services=services,
+                spend=self._tally.spend,
+                emit=emit,
+                keep_calls=recipe.output.keep_calls,
+                stream=recipe.output.stream,
+            )
+        )
+
+    async def work(self, stop: StopSwitch, *, resumed: bool) -> RunReport:
+        """Work, and report as things then stand. Errors of the engine are raised alone, not in a group."""
+        ending = Ending("interrupted", "cancelled")
+        failure: Exception | None = None
+        try:
+            ending = await self._run_nodes(stop, resumed=resumed)
+        except Exception as error:  # noqa: BLE001 - boundary: stored as the run's reason, and raised
+            failure = unwrap(error)
+            ending = Ending("failed", describe_error(failure))
+            raise failure from failure.__cause__
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close(ending, failure)
+        return self._tally.report(self._run, self._services.store.location if self._services.store else None)
+
+    async def _run_nodes(self, stop: StopSwitch, *, resumed: bool) -> Ending:
+        before = self._run
+        async with open_recorder(self._services.store, self._run.run_id) as recorder:
+
+            async def execute(request: NodeRequest) -> NodeOutcome:
+                record = await self._executor.execute(request)
+                await recorder.save(record)
+                return record.outcome
+
+            hooks = RunnerHooks(
+                gate=self._budget.reached,
+                broken=self._budget.unenforceable,
+                started=self._started,
+                arrived=self._arrived,
+                told=self._tally.told,
+            )
+            pace = Pace(self._recipe.concurrency.nodes, self._recipe.search.window)
+            runner = Runner(self._policy, execute, hooks, stop, pace)
+            if resumed:
+                await self._replay(runner)
+            await self._open(resumed=resumed)
+            ending = await runner.run()
+            if resumed and before.status == "failed" and self._progress.done == self._progress.replayed:
+                return Ending("failed", before.note)  # nothing was left to run, so nothing was mended either
+            return ending
+
+    async def _replay(self, runner: Runner) -> None:
+        if self._services.store is None:
+            return
+        records = self._services.store.nodes(self._run.run_id)
+
+        def page() -> list[NodeRecord]:
+            return list(islice(records, REPLAY_PAGE))
+
+        while batch := await anyio.to_thread.run_sync(page):
+            for record in batch:
+                self._budget.start_node()
+                for call in record.calls:
+                    self._tally.spend(call.usage)
+                runner.replay(replace(record.outcome, replayed=True))
+
+    async def _open(self, *, resumed: bool) -> None:
+        event = self._event(
+            "run_resumed" if resumed else "run_started",
+            name=self._run.name,
+            environment=self._run.environment,
+            seed=self._run.seed,
+            concurrency=self._recipe.concurrency.nodes,
+            simulated=self._tally.simulated,
+            store=self._services.store.location if self._services.store else None,
+            progress=self._snapshot(),
+        )
+        if not self._finished_before:
+            await self._save(replace(self._run, status="running", ended_at=None, note=""), [event])
+        self._emit(event)
+
+    async def _close(self, ending: Ending, failure: Exception | None) -> None:
+        """Store and tell how it ended; where it ended by an error, a second error is only logged."""
+        note = ending.note
+        if self._finished_before and ending.status == "finished":
+            note = "the run was finished already; nothing was left to do"
+        events = [self._event(kind, note=note) for kind in (_STOP_EVENTS.get(ending.status),) if kind is not None]
+        events.append(self._event("run_finished", status=ending.status, note=note, progress=self._snapshot()))
+        run = replace(self._run, status=ending.status, note=note, ended_at=self._services.clock.now())
+        try:
+            if self._finished_before:
+                self._run = replace(run, ended_at=self._run.ended_at)
+            else:
+                await self._save(run, events)
+        except EnvironmentException as error:
+            if failure is None:
+                raise
+            logger.warning("the end of run {} could not be stored: {}", run.run_id, error)
+        for event in events:
+            self._emit(event)
+
+    async def _save(self, run: RunRecord, events: Sequence[Event]) -> None:
+        self._run = run
+        if self._services.store is not None:
+            await anyio.to_thread.run_sync(self._services.store.save_run, run, events)
+
+    def _started(self, request: NodeRequest) -> None:
+        self._budget.start_node()
+        self._emit(self._event("node_started", **_place(request)))
+
+    def _arrived(self, outcome: NodeOutcome) -> None:
+        self._progress.add(outcome)
+        if outcome.replayed:
+            return
+        self._emit(
+            self._event(
+                "node_finished",
+                **_place(outcome.request),
+                success=outcome.success,
+                fault=outcome.fault,
+                failure=failure_kind(outcome),
+                error=outcome.error,
+                wall_seconds=outcome.wall_seconds,
+                result=_plain_own_keys(outcome),
+                progress=self._snapshot(),
+            )
+        )
+
+    def _snapshot(self) -> dict[str, Any]:
+        return self._progress.snapshot(self._budget.elapsed_seconds)
+
+    def _event(self, kind: EventType, **data: Any) -> Event:
+        return Event(kind, self._run.run_id, self._services.clock.now(), data)
+
+
+def _is_simulated(recipe: Recipe, roles: Sequence[str]) -> bool:
+    """True where a simulated model will answer one of the roles; a service chooses its own models."""
+    if recipe.interface.type != "local":
+        return False
+    models = (recipe.models.get(role, recipe.models.get("default", "")) for role in roles)
+    return any(model.startswith(SIMULATED) for model in models)
+
+
+def _plain_own_keys(outcome: NodeOutcome) -> dict[str, Any] | None:
+    """The own keys of a result as the store has them, in plain JSON; None where there is no result.
+
+    Keys with a cycle are a StorageException, as they are in the store.
+    """
+    own = own_keys(outcome.result)
+    if own:
+        own = load(dump(own))
+    return own
+
+
+def _place(request: NodeRequest) -> dict[str, Any]:
+    return {
+        "index": request.index,
+        "node_id": request.node_id,
+        "concepts": list(request.concepts),
+        "difficulty": request.difficulty,
+    }

@@ -1,0 +1,1 @@
+"""Layer 2: finding files, plugins and settings."""

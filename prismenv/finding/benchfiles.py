@@ -1,0 +1,274 @@
+"""The files that PrismBench's services read: environments, tree, phases, experiment. Theirs load as they are.
+
+Keys that these models do not know are kept where PrismBench keeps them (environments and phases have own ones), but one
+that looks like a slip of a known key is an error.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from prismenv.contracts.registry import environment_registry
+from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.finding.complaints import Label, describe, field_names, shown
+from prismenv.finding.layers import Layer, document_layer, label, merge
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.finding.yamlfile import YamlDocument, load_yaml, validate
+from prismenv.words.errors import ConfigurationException
+from prismenv.words.mapping import FrozenModel, MappingModel, PlainNumbers
+from prismenv.words.nearness import did_you_mean, nearest
+
+ENVIRONMENT_FILE = "environment_config"
+TREE_FILE = "tree_configs"
+PHASE_FILE = "phase_configs"
+EXPERIMENT_FILE = "experiment_configs"
+SLIP_CUTOFF = 0.85
+
+
+class TreeBlock(FrozenModel):
+    """Concepts and difficulties, the easiest first. Each at least one, none twice."""
+
+    concepts: tuple[str, ...] = Field(min_length=1)  # what is measured
+    difficulties: tuple[str, ...] = Field(min_length=1)  # the easiest first
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        for key in ("concepts", "difficulties"):
+            check_names(key, getattr(self, key))
+        return self
+
+
+class TreeFile(FrozenModel):
+    """`tree_configs.yaml`."""
+
+    tree_configs: TreeBlock  # the tree
+
+
+class PhaseParams(PlainNumbers, MappingModel):
+    """How a phase searches. Depths and counts are numbers of nodes, `task_timeout` is in seconds."""
+
+    max_depth: int = Field(default=5, ge=1)  # how far below the roots a node may stand; 10 in phase 2, 12 in phase 3
+    max_iterations: int = Field(default=100, ge=1)  # rounds at most
+    performance_threshold: float = Field(default=0.4, ge=0)  # a node is expanded when its value is above
+    value_delta_threshold: float = Field(default=0.3, ge=0)  # a change up to this is none; 0.2 in phases 2 and 3
+    convergence_checks: int = Field(default=10, ge=1)  # so many evaluations without a change end it; 5 in 2 and 3
+    exploration_probability: float = Field(default=0.25, ge=0, le=1)  # chance of a random node; 0.2 in phases 2 and 3
+    num_nodes_per_iteration: int = Field(default=5, ge=1)  # nodes that are measured in a round
+    task_timeout: float = Field(default=180.0, gt=0)  # seconds for one node
+    exploration_weight: float = Field(default=1.414, ge=0)  # c of UCB1
+    challenge_threshold: float = Field(default=0.5, ge=0)  # a node counts as hard when its value is above
+    variations_per_concept: int = Field(default=5, ge=1)  # variants of each hard node
+    node_selection_threshold: float = Field(default=0.5, ge=0)  # nodes above it are varied
+
+
+class SearchParams(PlainNumbers, MappingModel):
+    """How values of nodes are learnt."""
+
+    max_attempts: int = Field(default=3, ge=1)  # attempts at each problem
+    discount_factor: float = Field(default=0.9, ge=0, le=1)  # share of a reward that goes to parents
+    learning_rate: float = Field(default=0.9, gt=0, le=1)  # share of a new reward in a value; 1 in phases 2 and 3
+
+
+class ScoringParams(PlainNumbers, MappingModel):
+    """What a result is worth."""
+
+    penalty_per_failure: float = Field(default=2, ge=0)  # for each failed test
+    penalty_per_error: float = Field(default=3, ge=0)  # for each test that raised
+    penalty_per_attempt: float = Field(default=1, ge=0)  # for each attempt after the first
+    fixed_by_problem_fixer_penalty: float = Field(default=5, ge=0)  # when only the fixer's code passed
+    max_num_passed: int = Field(default=10, ge=1)  # passed tests that count at most
+
+
+class PhaseEnvironment(MappingModel):
+    """Which environment measures the nodes of a phase."""
+
+    name: str = "environment_coding_challenge"  # the environment's name
+
+
+class PhaseBlock(MappingModel):
+    """One phase."""
+
+    phase_params: PhaseParams = Field(default_factory=PhaseParams)  # how it searches
+    search_params: SearchParams = Field(default_factory=SearchParams)  # how values are learnt
+    scoring_params: ScoringParams = Field(default_factory=ScoringParams)  # what a result is worth
+    environment: PhaseEnvironment = Field(default_factory=PhaseEnvironment)  # what measures its nodes
+
+
+class ExperimentFile(MappingModel):
+    """`experiment_configs.yaml`: which phases run, in which order."""
+
+    name: str = "default"  # of the experiment
+    description: str = ""  # for readers
+    version: str | int | float | None = None  # for readers
+    phase_sequences: tuple[str, ...] = Field(min_length=1)  # names of phases in phase_configs.yaml, in order
+
+
+# Where PrismBench's three phases differ from the defaults; phases of other names take the defaults.
+_PHASE_DEFAULTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "phase_2": {
+        "phase_params": {
+            "max_depth": 10,
+            "value_delta_threshold": 0.2,
+            "convergence_checks": 5,
+            "exploration_probability": 0.2,
+        },
+        "search_params": {"learning_rate": 1},
+    },
+    "phase_3": {
+        "phase_params": {
+            "max_depth": 12,
+            "value_delta_threshold": 0.2,
+            "convergence_checks": 5,
+            "exploration_probability": 0.2,
+        },
+        "search_params": {"learning_rate": 1},
+        "environment": {"name": "environment_enhanced_coding_challenge"},
+    },
+}
+
+
+_PHASE_PARTS: Mapping[str, type[BaseModel]] = {
+    "phase_params": PhaseParams,
+    "search_params": SearchParams,
+    "scoring_params": ScoringParams,
+}
+
+
+def load_tree(path: Path) -> TreeBlock:
+    """The tree of concepts and difficulties in a file. Raises ConfigurationException."""
+    return validate(TreeFile, load_yaml(path)).tree_configs
+
+
+def load_phases(path: Path) -> dict[str, PhaseBlock]:
+    """The phases of a file by name; a phase's missing keys have that phase's own defaults."""
+    document = load_yaml(path)
+    phases = {}
+    for name in _blocks(document):
+        given = document.data[name] or {}
+        phases[name] = validate(PhaseBlock, document, _with_defaults(name, given), (name,))
+        _refuse_slips(given, field_names(PhaseBlock), document.label_below((name,)))
+        for key, part in _PHASE_PARTS.items():
+            _refuse_slips(given.get(key) or {}, field_names(part), document.label_below((name, key)))
+    return phases
+
+
+def load_experiment(path: Path, phases: Iterable[str] | None = None) -> ExperimentFile:
+    """The experiment of a file; with `phases`, a phase that is not among them is an error with the nearest name."""
+    document = load_yaml(path)
+    experiment = validate(ExperimentFile, document)
+    _refuse_slips(document.data, field_names(ExperimentFile), document.label_below(()))
+    known = None if phases is None else sorted(phases)
+    for index, name in enumerate(experiment.phase_sequences):
+        if known is not None and name not in known:
+            raise unknown_name(document.where(("phase_sequences", index)), f"phase_sequences.{index}", name, known)
+    return experiment
+
+
+def load_environment_file(path: Path, environments: Iterable[str] | None = None) -> dict[str, Mapping[str, Any]]:
+    """The blocks of one `environment_config.yaml`, each checked as far as it is known what it may hold.
+
+    With `environments`, blocks of others are an error that names each with its nearest name.
+    """
+    document = load_yaml(path)
+    if environments is not None:
+        known = sorted(environments)
+        unknown = [name for name in _blocks(document) if name not in known]
+        if unknown:
+            lines = [
+                f"{document.where((name,))}: there is no environment {name!r}{did_you_mean(str(name), known)}"
+                for name in unknown
+            ]
+            raise ConfigurationException("\n".join(lines), code="unknown_environment", subject=str(unknown[0]))
+    return {name: _checked_block(name, [document_layer(document, (name,))]) for name in _blocks(document)}
+
+
+def environment_block(workspaces: WorkspaceSet, name: str) -> Mapping[str, Any]:
+    """What the workspaces' `environment_config.yaml` say of one environment; empty where none speaks of it.
+
+    Keys of the user's block win over those of packages and of the built-in one. Blocks of other environments are not
+    looked at.
+    """
+    layers = []
+    for workspace in reversed(workspaces.members):
+        for path in workspace.files("configs", f"{ENVIRONMENT_FILE}.y*ml"):
+            document = load_yaml(path)
+            if name in _blocks(document):
+                layers.append(document_layer(document, (name,)))
+    return _checked_block(name, layers)
+
+
+def check_names(key: str, names: Iterable[str]) -> None:
+    """ValueError when a name is empty or stands twice."""
+    seen: set[str] = set()
+    for name in names:
+        if not name.strip():
+            raise ValueError(f"{key}: an empty name")
+        if name in seen:
+            raise ValueError(f"{key}: {name!r} stands twice")
+        seen.add(name)
+
+
+def unknown_name(where: str, key: str, name: str, known: Iterable[str]) -> ConfigurationException:
+    """The error for a name that is not among the known ones."""
+    known = list(known)
+    close = nearest(name, known)
+    return ConfigurationException(
+        f"{where}: {key}: found {name!r}; expected one of {', '.join(known)}"
+        + (f"; did you mean {close!r}?" if close else ""),
+        subject=name,
+    )
+
+
+def _checked_block(name: str, layers: Sequence[Layer]) -> Mapping[str, Any]:
+    """The merged block. A key that is missing may still come from a recipe, so only what is there is checked."""
+    block = merge(layers)
+    model = EnvironmentConfig
+    if name in environment_registry:
+        model = environment_registry.get(name).config or EnvironmentConfig
+    try:
+        model.model_validate(block)
+    except ValidationError as error:
+        wrong = describe(error, model, block, label(layers, (name,)), partial=True)
+        if wrong:
+            raise ConfigurationException(wrong, subject=name) from error
+    if model.model_config.get("extra") == "allow":
+        _refuse_slips(block, field_names(model), label(layers, (name,)))
+    return block
+
+
+def _blocks(document: YamlDocument) -> Mapping[str, Any]:
+    if document.data is None:
+        return {}
+    if not isinstance(document.data, Mapping):
+        raise ConfigurationException(
+            f"{document.where(())}: expected a mapping of names to blocks", subject=str(document.path)
+        )
+    for name, block in document.data.items():
+        if block is not None and not isinstance(block, Mapping):
+            raise ConfigurationException(
+                f"{document.where((name,))}: {name}: found {shown(block)}; expected a mapping of keys to values",
+                subject=str(document.path),
+            )
+    return document.data
+
+
+def _with_defaults(name: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(block)
+    for key, defaults in _PHASE_DEFAULTS.get(name, {}).items():
+        given = merged.get(key)
+        if given is None or isinstance(given, Mapping):
+            merged[key] = {**defaults, **(given or {})}
+    return merged
+
+
+def _refuse_slips(block: Mapping[str, Any], known: Iterable[str], begin: Label) -> None:
+    """ConfigurationException for an unknown key that looks like a slip of a known one."""
+    names = list(known)
+    for key in block:
+        close = None if key in names else nearest(key, names, cutoff=SLIP_CUTOFF)
+        if close is not None:
+            raise ConfigurationException(
+                f"{begin((key,))}: unknown key; did you mean {close!r}?", code="slip_of_a_key", subject=key
+            )

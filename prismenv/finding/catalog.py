@@ -1,0 +1,173 @@
+"""Everything that can be named, where it comes from, and what is broken: what `prismenv list` and doctor show."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from prismenv.contracts.registry import Registration, environment_registry
+from prismenv.finding.benchfiles import (
+    ENVIRONMENT_FILE,
+    EXPERIMENT_FILE,
+    PHASE_FILE,
+    TREE_FILE,
+    load_environment_file,
+    load_experiment,
+    load_phases,
+    load_tree,
+)
+from prismenv.finding.discovery import LoadedPlugin, broken_plugin, load_environments
+from prismenv.finding.plugins import installed
+from prismenv.finding.recipes import FOLDER as RECIPES
+from prismenv.finding.recipes import load_recipe
+from prismenv.finding.workspace import YAML_FILES, Workspace, WorkspaceSet
+from prismenv.finding.yamlfile import load_yaml
+from prismenv.words.errors import ConfigurationException, RegistryException
+
+Reader = Callable[[Path], object]
+BY_HAND = "registered by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One thing. `error` None: it can be used. `path` None: it stands in no file of a workspace.
+
+    `faces` are an environment's, empty for everything else; `summary` is one line, empty where there is none.
+    `replaces` is the origin of a file of the same name that this one stands before, None: of none.
+    """
+
+    kind: str
+    name: str
+    origin: str
+    path: str | None = None
+    faces: tuple[str, ...] = ()
+    error: str | None = None
+    summary: str = ""
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All entries, by kind and then by name. A file that another one stands before is not among them."""
+
+    entries: tuple[CatalogEntry, ...]
+
+    def of(self, kind: str) -> list[CatalogEntry]:
+        """The entries of one kind: environment, agent, language, provider, policy, recipe, config, plugin."""
+        return [entry for entry in self.entries if entry.kind == kind]
+
+
+def list_catalog(workspaces: WorkspaceSet, readers: Mapping[str, Reader] | None = None) -> Catalog:
+    """Load and read everything that the workspaces and installed packages bring. A broken thing is an entry too.
+
+    `readers` read the files of kinds whose models stand above this layer (`agent`, `language`); without one, a file is
+    only checked to be YAML.
+    """
+    given = readers or {}
+    files = [
+        *_files(workspaces, "agent", "agents", given.get("agent", load_yaml)),
+        *_files(workspaces, "language", "sandbox/languages", given.get("language", load_yaml)),
+    ]
+    entries = [
+        *_environments(workspaces),
+        *files,
+        *_offered(),
+        *_files(workspaces, "recipe", RECIPES, lambda path: _recipe_summary(path, workspaces)),
+        *_configs(workspaces),
+        *(CatalogEntry("plugin", item.name, item.origin, error=item.reason) for item in installed().problems),
+    ]
+    return Catalog(tuple(entries))
+
+
+def _environments(workspaces: WorkspaceSet) -> list[CatalogEntry]:
+    plugins = load_environments(workspaces)
+    by_scope = {str(plugin.path or plugin.name): plugin for plugin in plugins}
+    table = environment_registry.table().values()
+    sound = [_environment(entry, by_scope.get(entry.scope)) for entry in table]
+    broken = [
+        CatalogEntry("environment", plugin.name, plugin.origin, str(plugin.path or plugin.name), error=plugin.error)
+        for plugin in plugins
+        if plugin.error is not None
+    ]
+    return sorted([*sound, *broken], key=lambda entry: (entry.name, entry.origin))
+
+
+def _environment(entry: Registration, plugin: LoadedPlugin | None) -> CatalogEntry:
+    described = entry.cls if entry.cls is not None else entry.methods.get("execute_node")
+    own = vars(described).get("__doc__") if inspect.isclass(described) else getattr(described, "__doc__", None)
+    origin = plugin.origin if plugin else BY_HAND
+    return CatalogEntry("environment", entry.name, origin, entry.origin, entry.faces(), summary=_first_line(own or ""))
+
+
+def _offered() -> Iterator[CatalogEntry]:
+    plugins = installed()
+    for provider in plugins.providers().values():
+        yield CatalogEntry("provider", provider.name, provider.origin, summary=provider.summary)
+    for policy in plugins.policies().values():
+        yield CatalogEntry("policy", policy.name, policy.origin, summary=policy.summary)
+
+
+def _files(workspaces: WorkspaceSet, kind: str, folder: str, read: Reader) -> list[CatalogEntry]:
+    """The YAML files of a folder, by name; of two of the same name the one that stands before."""
+    found: dict[str, CatalogEntry] = {}
+    for workspace, path in workspaces.files(folder, YAML_FILES):
+        if path.stem not in found:
+            found[path.stem] = _read(kind, workspace, path, read)
+        else:
+            found[path.stem] = _before(found[path.stem], workspace)
+    return [found[name] for name in sorted(found)]
+
+
+def _before(entry: CatalogEntry, workspace: Workspace) -> CatalogEntry:
+    """The entry, which takes the place of the workspace's file of the same name."""
+    own = entry.origin == workspace.origin  # its twin with the other suffix
+    return entry if own else replace(entry, replaces=workspace.origin)
+
+
+def _read(kind: str, workspace: Workspace, path: Path, read: Reader) -> CatalogEntry:
+    try:
+        result = read(path)
+    except (ConfigurationException, RegistryException) as error:
+        return CatalogEntry(kind, path.stem, workspace.origin, str(path), error=str(error))
+    summary = result if isinstance(result, str) else ""
+    return CatalogEntry(kind, path.stem, workspace.origin, str(path), summary=_first_line(summary))
+
+
+def _recipe_summary(path: Path, workspaces: WorkspaceSet) -> str:
+    recipe = load_recipe(str(path), workspaces, {}).recipe
+    environment_registry.get(recipe.environment)
+    return recipe.description
+
+
+def _configs(workspaces: WorkspaceSet) -> list[CatalogEntry]:
+    """The configuration files that have a model; each is checked by itself, phases of an experiment with their file."""
+    readers: dict[str, Reader] = {
+        ENVIRONMENT_FILE: load_environment_file,
+        TREE_FILE: load_tree,
+        PHASE_FILE: load_phases,
+        EXPERIMENT_FILE: lambda path: load_experiment(path, load_phases(workspaces.find("configs", PHASE_FILE))),
+    }
+    files = [(place, path) for place, path in workspaces.files("configs", YAML_FILES) if path.stem in readers]
+    first: dict[str, int] = {}
+    entries: list[CatalogEntry] = []
+    for workspace, path in files:
+        at = first.setdefault(path.stem, len(entries))
+        if at < len(entries) and path.stem != ENVIRONMENT_FILE:  # whose blocks are merged
+            entries[at] = _before(entries[at], workspace)
+        user_blocks = workspace is workspaces.user and path.stem == ENVIRONMENT_FILE
+        reader = partial(_read_blocks, workspaces) if user_blocks else readers[path.stem]
+        entries.append(_read("config", workspace, path, reader))
+    return entries
+
+
+def _read_blocks(workspaces: WorkspaceSet, path: Path) -> None:
+    """Check the user's blocks, and that what each speaks of is there or is at least a broken plugin."""
+    blocks, plugins = load_environment_file(path), load_environments(workspaces)
+    broken = [name for name in blocks if broken_plugin(name, plugins)]
+    load_environment_file(path, [*environment_registry.names(), *broken])
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0].strip() if lines else ""

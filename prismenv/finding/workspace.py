@@ -1,0 +1,195 @@
+"""Workspaces: folders with `environments/`, `agents/`, `configs/` and `sandbox/`. The user's, packages', the built-in.
+
+Code is only taken from a user's workspace that says that it is one: by a file `prismenv.yaml` in it, or by being named
+(`--workspace`, PRISMENV_WORKSPACE). A folder `environments/` that happens to be near is left alone.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from prismenv.finding.plugins import installed
+from prismenv.finding.yamlfile import load_yaml, validate
+from prismenv.words.errors import ConfigurationException
+from prismenv.words.mapping import FrozenModel
+from prismenv.words.nearness import did_you_mean
+
+MARKER = "prismenv.yaml"
+WORKSPACE_VARIABLE = "PRISMENV_WORKSPACE"
+FOLDERS = ("agents", "configs", "environments", "sandbox")
+BUILT_IN = "built-in"
+YAML_FILES = "*.y*ml"  # a pattern for `files`
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SUFFIXES = ("", ".yaml", ".yml", ".py")
+
+
+class WorkspaceMarker(FrozenModel):
+    """The file `prismenv.yaml`, which makes a folder a workspace. It may be empty.
+
+    `name` is what lists call the workspace, None: `workspace`. `store` is where results go unless a recipe says
+    otherwise: a file in the workspace or a SQLAlchemy URL.
+    """
+
+    name: str | None = None  # what lists call the workspace; nothing: `workspace`
+    store: str | None = None  # where results go, in this folder or as a URL; a recipe may say otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """One workspace. `origin` is what lists call it: `built-in`, a package's name, or the user's own name for it."""
+
+    root: Path
+    origin: str
+
+    @property
+    def built_in(self) -> bool:
+        """True for the engine's own."""
+        return self.origin == BUILT_IN
+
+    def files(self, kind: str, pattern: str) -> list[Path]:
+        """The files of one of its folders (`agents`, `sandbox/languages`) that match `pattern`, sorted by name."""
+        folder = self.root / _folder(kind)
+        return sorted(path for path in folder.glob(pattern) if path.is_file())
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceSet:
+    """All workspaces together, the user's before packages', the built-in one last.
+
+    `user` None: there is no user's workspace. `project_folder` is where results and relative paths belong: the user's
+    workspace, else the folder that the search started from. `store` is the marker's, None where it names none.
+    """
+
+    members: tuple[Workspace, ...]
+    user: Workspace | None
+    project_folder: Path
+    store: str | None = None
+
+    def files(self, kind: str, pattern: str) -> list[tuple[Workspace, Path]]:
+        """The matching files of all workspaces, the user's first, sorted by name within each."""
+        return [(workspace, path) for workspace in self.members for path in workspace.files(kind, pattern)]
+
+    def find(self, kind: str, stem: str) -> Path:
+        """The first file of that name, with or without its suffix; ConfigurationException with the nearest if none."""
+        name = PurePosixPath(stem)
+        if name.is_absolute() or ".." in name.parts or not name.name or "\0" in stem or "\\" in stem:
+            raise ConfigurationException(
+                f"{stem!r} is no name of a file in {kind}/", code="bad_name", subject=stem[:80]
+            )
+        for workspace in self.members:
+            for suffix in _SUFFIXES:
+                path = workspace.root / _folder(kind) / f"{stem}{suffix}"
+                if is_file(path):
+                    return path
+        stems = self.stems(kind)
+        raise ConfigurationException(
+            f"there is no {stem!r} in {kind}/{did_you_mean(stem, stems)}",
+            code="unknown_file",
+            subject=stem,
+            hint=f"There are: {', '.join(stems) or 'none'}. Looked in {', '.join(str(w.root) for w in self.members)}",
+        )
+
+    def stems(self, kind: str) -> list[str]:
+        """The names that `find` knows, sorted."""
+        return sorted({path.stem for _, path in self.files(kind, "*") if path.suffix in _SUFFIXES[1:]})
+
+
+def find_workspaces(
+    start: Path | None = None,
+    explicit: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    packages: Iterable[Workspace] | None = None,
+) -> WorkspaceSet:
+    """The workspaces that apply in the folder `start` (None: the current one).
+
+    The user's is `explicit`, else the one of PRISMENV_WORKSPACE, else the nearest folder at or above `start` with a
+    `prismenv.yaml`. `packages` None takes those of installed packages. Raises ConfigurationException when one that is
+    named is no folder, or a marker is wrong.
+    """
+    packages = package_workspaces() if packages is None else tuple(packages)
+    start = (start or Path.cwd()).resolve()
+    root = _user_root(start, explicit, os.environ if environ is None else environ)
+    built_in = builtin_workspace()
+    if root is None or root == built_in.root:
+        return WorkspaceSet((*packages, built_in), None, root or start)
+    marker = read_marker(root)
+    user = Workspace(root, marker.name or "workspace")
+    return WorkspaceSet((user, *packages, built_in), user, root, marker.store)
+
+
+def package_workspaces() -> tuple[Workspace, ...]:
+    """The workspaces that installed packages bring, in the order of the packages' names."""
+    return tuple(Workspace(path, origin) for path, origin in installed().workspaces())
+
+
+def builtin_workspace() -> Workspace:
+    """The engine's own workspace: inside the wheel, else the checkout that the package stands in."""
+    wheel = _PACKAGE / "_workspace"
+    if wheel.is_dir():
+        return Workspace(wheel, BUILT_IN)
+    checkout = _PACKAGE.parent
+    project = checkout / "pyproject.toml"
+    if project.is_file() and 'name = "prismenv"' in project.read_text(encoding="utf-8"):
+        return Workspace(checkout, BUILT_IN)
+    raise ConfigurationException(
+        f"{_PACKAGE}: the built-in workspace ({', '.join(FOLDERS)}) is missing from this installation",
+        code="installation_broken",
+        hint="Install prismenv again, from its wheel or with pip install --editable on a checkout.",
+    )
+
+
+def read_marker(root: Path) -> WorkspaceMarker:
+    """The workspace's `prismenv.yaml`; the defaults where there is none or it is empty."""
+    path = root / MARKER
+    if not path.is_file():
+        return WorkspaceMarker()
+    document = load_yaml(path)
+    marker = WorkspaceMarker() if document.data is None else validate(WorkspaceMarker, document)
+    if marker.name in (BUILT_IN, ""):
+        raise ConfigurationException(
+            f"{document.where(('name',))}: name: found {marker.name!r}; expected a name of your own",
+            subject=str(path),
+        )
+    return marker
+
+
+def is_file(path: Path) -> bool:
+    """True when there is such a file; a path that no file can have is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _user_root(start: Path, explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
+    if explicit is None and environ.get(WORKSPACE_VARIABLE):
+        explicit, source = Path(environ[WORKSPACE_VARIABLE]), WORKSPACE_VARIABLE
+    else:
+        source = "--workspace"
+    if explicit is None:
+        return next((folder for folder in (start, *start.parents) if (folder / MARKER).is_file()), None)
+    try:
+        root = (start / explicit.expanduser()).resolve()
+        found = root.is_dir()
+    except (OSError, RuntimeError, ValueError):  # too long, no such user's home, a character that no path has
+        root, found = explicit, False
+    if not found:
+        raise ConfigurationException(
+            f"the workspace {str(explicit)!r} (from {source}) is no folder",
+            code="unknown_workspace",
+            subject=str(root),
+            hint=f"prismenv init {explicit} makes a workspace there.",
+        )
+    return root
+
+
+def _folder(kind: str) -> str:
+    if kind.split("/", maxsplit=1)[0] not in FOLDERS or ".." in kind:
+        raise ConfigurationException(
+            f"a workspace has no folder {kind!r}{did_you_mean(kind, FOLDERS)}; it has {', '.join(FOLDERS)}",
+            code="bad_name",
+            subject=kind,
+        )
+    return kind

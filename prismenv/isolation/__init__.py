@@ -1,0 +1,1 @@
+"""Layer 3, driver: the sandbox engine."""

@@ -1,0 +1,282 @@
+"""What every kind of sandbox shares: languages, limits, trials, programs, and threads that can be stopped."""
+
+import secrets
+import sys
+import tempfile
+import threading
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+
+from prismenv.contracts.jail import Sandbox
+from prismenv.finding.workspace import builtin_workspace
+from prismenv.isolation.bundle import GuestBundle, load_bundle
+from prismenv.isolation.casefile import holds_cases, read_cases
+from prismenv.isolation.casetrial import CaseTrial
+from prismenv.isolation.folder import private_folder, remove_folder
+from prismenv.isolation.judgement import Finding, Judgement
+from prismenv.isolation.language import LanguageProfile, Role, load_language
+from prismenv.isolation.launch import Conversation, Ending, StopSignal
+from prismenv.isolation.packages import PackageSet, find_packages
+from prismenv.isolation.probe import probe_sandbox
+from prismenv.isolation.program import execution
+from prismenv.isolation.promises import keep_promises
+from prismenv.isolation.transcript import ProgramTalk, SolutionTalk, Transcript
+from prismenv.isolation.trial import Trial
+from prismenv.words.errors import ConfigurationException, SandboxException
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import DEFAULT_VERDICT, Execution, Verdict, VerdictMode
+
+HOST_CEILING = Limits(
+    wall_seconds=600,
+    cpu_seconds=600,
+    memory_bytes=8 * 2**30,
+    output_bytes=64 * 2**20,
+    file_bytes=4 * 2**30,
+    processes=512,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageKit:
+    """A profile with its guests, what serves in each, and its limits, loaded once."""
+
+    profile: LanguageProfile
+    limits: Limits
+    bundles: Mapping[Role, GuestBundle]
+    entries: Mapping[Role, str]
+
+    def digest(self, mode: VerdictMode) -> str:
+        """Names the source of the guests that judge in this mode."""
+        if mode == "shared":
+            return self.bundles["judge"].digest
+        return f"{self.bundles['split_judge'].digest}{self.bundles['split_solution'].digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class GuestCall:
+    """What one guest is for, what it is given, and who hears what it tells."""
+
+    role: Role
+    payload: dict[str, Any]
+    conversation: Conversation
+
+
+SHOWN_CHARACTERS = 10**6  # of a longer solution the judge can show no line: its memory is for the suite
+
+
+def new_nonce() -> str:
+    """What a guest's frames must carry."""
+    return secrets.token_hex(16)
+
+
+class GuestSandbox(Sandbox):
+    """A sandbox that runs guests. `workers` is how many run at once; `limits` replace single limits of every language
+
+    (names of Limits); `ceiling` None means HOST_CEILING; `verdict` is how it judges where nobody says otherwise;
+    `packages` are installed ones that solutions and tests may import (ConfigurationException for others);
+    `folder` holds languages, guests and system call profiles, None means those that come with prismenv.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a recipe says of it
+        self,
+        workers: int,
+        ceiling: Limits | None = None,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        verdict: VerdictMode = DEFAULT_VERDICT,
+        folder: Path | None = None,
+        packages: Sequence[str] = (),
+    ) -> None:
+        self.workers = workers
+        self.ceiling = ceiling or HOST_CEILING
+        self.verdict = verdict
+        self._overrides = dict(limits or {})
+        self._languages: dict[str, LanguageKit] = {}
+        self._folder = folder or builtin_workspace().root / "sandbox"
+        self._root: Path | None = None
+        self._packages = find_packages(packages) if packages else PackageSet()
+        self._language("python")  # what is wrong with the profile or the limits shows before anything runs
+
+    async def __aenter__(self) -> Self:
+        self._places = anyio.CapacityLimiter(self.workers)
+        self._threads = anyio.CapacityLimiter(self.workers)
+        try:
+            self._root = Path(tempfile.mkdtemp(prefix="prismenv-"))
+            if self._packages.entries:
+                self._packages.lay_out(self._shelf())
+        except OSError as error:
+            kind = self.isolation
+            raise SandboxException(f"the {kind} sandbox cannot be set up: {error}", subject=kind) from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        root, self._root = self._root, None
+        if root is not None:
+            remove_folder(root)
+
+    async def judge(  # noqa: PLR0913 - the contract
+        self,
+        solution: str,
+        tests: str,
+        *,
+        limits: Limits | None = None,
+        module: str | None = None,
+        language: str = "python",
+        verdict: VerdictMode | None = None,
+    ) -> Verdict:
+        kit, mode = self._language(language), verdict or self.verdict
+        if mode == "split" and kit.profile.guest.split is None:
+            message = f"the language {language} has no split verdict"
+            raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
+        allowed = self._allowed(kit, limits)
+        if holds_cases(tests):
+            return await self._judge_cases(solution, tests, kit, allowed)
+        if module in sys.stdlib_module_names:
+            message = f"the solution cannot be the module {module}: the standard library has one of that name"
+            finding = Finding("invalid_tests", "tests", message)
+            return Judgement(allowed, kit.digest(mode), self.isolation, mode).verdict(finding, [])
+        modules = list(dict.fromkeys(["solution", module or "solution"]))
+
+        async def launch(payload: dict[str, Any], under: Limits, transcript: Transcript) -> Ending:
+            split = mode == "split" and not payload["audit"]  # an audit has no solution that could be kept apart
+            calls = _split_calls(payload, transcript) if split else [GuestCall("judge", payload, transcript)]
+            return await self._launch(kit, calls, under)
+
+        payload = {"solution": solution, "tests": tests, "modules": modules}
+        trial = Trial(launch, new_nonce, payload, allowed, kit.digest(mode), self.isolation, mode)
+        async with self._places:
+            found = await trial.verdict()
+            return await trial.verdict() if found.outcome == "infrastructure_error" else found
+
+    async def run(
+        self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
+    ) -> Execution:
+        kit = self._language(language)
+        async with self._places:
+            return await self._run_program(kit, program, stdin, (), self._allowed(kit, limits))
+
+    async def probe(self) -> Mapping[str, str]:
+        with private_folder(self._open_root()) as folder:
+            checks = await probe_sandbox(self, self._language("python").profile.probe)
+            return {**checks, **await keep_promises(self, folder)}
+
+    async def _run_program(
+        self, kit: LanguageKit, program: str, stdin: str, arguments: tuple[str, ...], allowed: Limits
+    ) -> Execution:
+        profile = kit.profile
+        talk = ProgramTalk(nonce := new_nonce())
+        command = [*profile.filled(profile.run), *arguments]
+        files = {profile.files.program: program}
+        payload = {"nonce": nonce, "files": files, "stdin": stdin, "command": command}
+        ending = await self._launch(kit, [GuestCall("run", payload, talk)], allowed)
+        return execution(ending, talk, profile, allowed, self.isolation)
+
+    async def _judge_cases(self, solution: str, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
+        """Judge the solution as a program, by its cases of input and output."""
+        digest = kit.bundles["run"].digest
+        try:
+            suite = await anyio.to_thread.run_sync(read_cases, tests)
+        except ConfigurationException as error:
+            finding = Finding("invalid_tests", "tests", f"the tests cannot be read: {error}")
+            return Judgement(allowed, digest, self.isolation, "split").verdict(finding, [])
+
+        async def start(stdin: str, arguments: tuple[str, ...], under: Limits) -> Execution:
+            return await self._run_program(kit, solution, stdin, arguments, under)
+
+        trial = CaseTrial(start, suite, allowed, digest, self.isolation)
+        async with self._places:
+            verdict = await trial.verdict()
+            return await trial.verdict() if verdict.outcome == "infrastructure_error" else verdict
+
+    def _allowed(self, kit: LanguageKit, limits: Limits | None) -> Limits:
+        """What a run may use: what is asked for over the language's own, never more than the ceiling."""
+        return kit.limits if limits is None else limits.over(kit.limits).within(self.ceiling)
+
+    def _language(self, name: str) -> LanguageKit:
+        if name not in self._languages:
+            guests = self._folder / "guests"
+            profile = load_language(name, self._folder / "languages")
+            parts = profile.guest.by_role()
+            bundles = {role: load_bundle(guests, each) for role, each in parts.items()}
+            entries = {role: each.parts[-1] for role, each in parts.items()}
+            limits = profile.limits_with(self._overrides).within(self.ceiling)
+            self._languages[name] = LanguageKit(profile, limits, bundles, entries)
+        return self._languages[name]
+
+    def _open_root(self) -> Path:
+        """The folder of this sandbox. SandboxException when it is not open."""
+        if self._root is None:
+            raise SandboxException("the sandbox is not open: use it in `async with`", subject=self.isolation)
+        return self._root
+
+    def _shelf(self) -> Path:
+        """The folder that shows the packages, where a guest sees the host's folders."""
+        return self._open_root() / "packages"
+
+    @abstractmethod
+    async def _launch(self, kit: LanguageKit, calls: Sequence[GuestCall], limits: Limits) -> Ending:
+        """Run one guest, or two that share a bridge, the judge first.
+
+        Cancelling the caller ends them, and returns only when nothing of them is left.
+        """
+
+    async def _in_thread(self, work: Callable[[StopSignal], Ending]) -> Ending:
+        """Do blocking `work` in a thread that is told to stop when the caller is cancelled."""
+        try:
+            stop = StopSignal()
+        except OSError as error:
+            return Ending(message=f"the sandbox could not work: {error}")
+
+        errand = _Errand(work, stop)
+        try:
+            return await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True, limiter=self._threads)
+        except anyio.get_cancelled_exc_class():
+            if errand.has_begun():
+                stop.set()
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(errand.done.wait, limiter=anyio.CapacityLimiter(1))
+            raise
+        finally:
+            stop.close()
+
+
+def _split_calls(payload: dict[str, Any], transcript: Transcript) -> list[GuestCall]:
+    """What is told to the judge and to the one that runs the solution: this one is given nothing of the tests."""
+    nonce = new_nonce()
+    shown = payload["solution"] if len(payload["solution"]) <= SHOWN_CHARACTERS else ""
+    given = {"nonce": nonce, "solution": payload["solution"], "modules": payload["modules"], "files": {}}
+    return [
+        GuestCall("split_judge", {**payload, "solution": shown}, transcript),
+        GuestCall("split_solution", given, SolutionTalk(nonce)),
+    ]
+
+
+class _Errand:
+    """Work for a thread, of which it is always known whether it was begun."""
+
+    def __init__(self, work: Callable[[StopSignal], Ending], stop: StopSignal) -> None:
+        self._work = work
+        self._stop = stop
+        self._turn = threading.Lock()
+        self.done = threading.Event()
+
+    def has_begun(self) -> bool:
+        """Whether the thread works on it; if not it never will."""
+        return not self._turn.acquire(blocking=False)
+
+    def run(self) -> Ending:
+        """In the thread."""
+        if not self._turn.acquire(blocking=False):
+            return Ending(message="the caller had left")
+        try:
+            return self._work(self._stop)
+        except OSError as error:  # a full disk, no descriptors left: the machine's fault, not the candidate's
+            return Ending(message=f"the sandbox could not work: {error}")
+        finally:
+            self.done.set()

@@ -1,0 +1,58 @@
+"""A sandbox for programs that have no event loop."""
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Self
+
+from anyio.from_thread import start_blocking_portal
+
+from prismenv.contracts.jail import Sandbox
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
+
+
+class BlockingSandbox:
+    """The same calls as Sandbox, each waiting for its answer, within its `with` block. Threads may share it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._stack = ExitStack()
+
+    @property
+    def isolation(self) -> Isolation:
+        """The kind that is in force."""
+        return self._sandbox.isolation
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(self._portal.wrap_async_context_manager(self._sandbox))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def judge(  # noqa: PLR0913 - the contract
+        self,
+        solution: str,
+        tests: str,
+        *,
+        limits: Limits | None = None,
+        module: str | None = None,
+        language: str = "python",
+        verdict: VerdictMode | None = None,
+    ) -> Verdict:
+        """Judge `solution` against `tests`, as Sandbox.judge does."""
+        judge = partial(self._sandbox.judge, limits=limits, module=module, language=language, verdict=verdict)
+        return self._portal.call(judge, solution, tests)
+
+    def run(
+        self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
+    ) -> Execution:
+        """Run `program` to its end, as Sandbox.run does."""
+        return self._portal.call(partial(self._sandbox.run, program, stdin=stdin, language=language, limits=limits))
+
+    def probe(self) -> dict[str, str]:
+        """What doctor shows, as Sandbox.probe does."""
+        return dict(self._portal.call(self._sandbox.probe))

@@ -1,0 +1,62 @@
+"""What the zygotes of a sandbox are made of, in one of three forms.
+
+`full` needs root: namespaces, a user for each slot. `userns` is the same below a user namespace. `alone` is for where
+namespaces are forbidden.
+"""
+
+import platform
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal
+
+from prismenv.isolation.bundle import BOOT, load_bundle
+from prismenv.isolation.language import LanguageProfile, Side
+from prismenv.isolation.packages import INSIDE, ONE_THREAD, PackageSet
+from prismenv.isolation.rootplan import root_plan
+from prismenv.isolation.seccomp import filter_program, load_profile
+from prismenv.isolation.syscalls import numbers_here
+from prismenv.isolation.zygote import ZygoteDesign
+from prismenv.words.verdict import Isolation
+
+Form = Literal["full", "userns", "alone"]
+KIND_OF: dict[Form, Isolation] = {"full": "full", "userns": "unprivileged", "alone": "unprivileged"}
+
+
+def zygote_design(profile: LanguageProfile, folder: Path, form: Form, side: Side, *, warm: bool = True) -> ZygoteDesign:
+    """The design for one side of one language; `folder` is the workspace's `sandbox`.
+
+    Without `warm` nothing is loaded early.
+    """
+    guest = profile.guest
+    parts = guest.zygote_parts(side)
+    calls = load_profile(profile.seccomp, folder / "seccomp")
+    config = {
+        "form": form,
+        "numbers": numbers_here(),
+        "filter": filter_program(calls, platform.machine(), alone=form == "alone"),
+        "root": {name: list(value) for name, value in asdict(root_plan()).items()},
+        "environment": list(profile.environment),
+        "warm_modules": list(guest.warm.modules) if warm else [],
+        "warm_parts": [name for name in guest.warm.parts if name in parts.parts] if warm else [],
+        "on_demand": list(parts.on_demand) if warm else [],
+        "packages": None,
+    }
+    command = profile.filled(guest.start, boot=BOOT)
+    return ZygoteDesign(command, dict(profile.environment), load_bundle(folder / "guests", parts).chunk, config)
+
+
+def with_packages(design: ZygoteDesign, packages: PackageSet, shelf: Path) -> ZygoteDesign:
+    """A design that shows packages as well, and imports them early. `shelf` is the host's folder that shows them.
+
+    In a private root they stand in a folder of their own; where there is none, Landlock opens the shelf and no more.
+    """
+    if not packages.entries:
+        return design
+    root = {**design.config["root"]}
+    if alone := design.config["form"] == "alone":
+        root["binds"] = [*root["binds"], str(shelf), *map(str, packages.entries)]
+    else:
+        root["packages"] = [(str(entry), f"{INSIDE}/{entry.name}") for entry in packages.entries]
+    path = str(shelf) if alone else INSIDE
+    shown = {"path": path, "modules": list(packages.modules), "variables": {**ONE_THREAD, "PYTHONPATH": path}}
+    return replace(design, config={**design.config, "root": root, "packages": shown})

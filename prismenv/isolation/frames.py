@@ -1,0 +1,66 @@
+"""Decodes what a guest sends. Everything in it may have been written by the code under judgement."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from prismenv.words.errors import ProtocolException
+
+FRAME_BYTES = 4 * 2**20
+TOTAL_BYTES = 32 * 2**20
+PREFIX_BYTES = 4
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number here")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)  # one for all frames: making it costs more than using it
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames: a length of four bytes, the nonce, a JSON array whose first item is a word.
+
+    Lengths are checked before anything is kept. ProtocolException for anything else than a frame.
+    """
+
+    def __init__(self, nonce: str) -> None:
+        self._nonce = nonce.encode("ascii")
+        self._held = bytearray()
+        self._total = 0
+
+    @property
+    def holds_part(self) -> bool:
+        """Whether the beginning of a frame has come whose rest has not."""
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> Iterator[list[Any]]:
+        """The frames that `data` completes, one by one: those before a bad one are good, and tell where it was."""
+        self._total += len(data)
+        if self._total > TOTAL_BYTES:
+            raise ProtocolException(f"the guest sent more than {TOTAL_BYTES} bytes of results")
+        self._held += data
+        held, at = self._held, 0
+        try:
+            while len(held) - at >= PREFIX_BYTES:
+                begin = at + PREFIX_BYTES
+                size = int.from_bytes(held[at:begin], "big")
+                if not len(self._nonce) < size <= FRAME_BYTES:
+                    raise ProtocolException(f"a frame of {size} bytes is not one of the guest's")
+                if len(held) < begin + size:
+                    break
+                at = begin + size
+                yield self._decode(held[begin:at])
+        finally:
+            del held[:at]
+
+    def _decode(self, body: bytearray) -> list[Any]:
+        if not body.startswith(self._nonce):
+            raise ProtocolException("a frame does not carry the run's nonce")
+        try:
+            frame = _DECODER.decode(body[len(self._nonce) :].decode("ascii"))
+        except (ValueError, RecursionError) as error:
+            raise ProtocolException(f"a frame is no JSON: {error}") from error
+        if not isinstance(frame, list) or not frame or not isinstance(frame[0], str):
+            raise ProtocolException("a frame is no array that begins with a word")
+        return frame

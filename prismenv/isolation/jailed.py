@@ -1,0 +1,138 @@
+"""The two strong kinds of isolation: warm zygotes that fork a jailed child for each run.
+
+`full` has namespaces, a user id and a control group for each worker; `unprivileged` has what a user may have.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+
+from prismenv.isolation.base import GuestCall, GuestSandbox, LanguageKit
+from prismenv.isolation.bridge import bridges
+from prismenv.isolation.bundle import chunk
+from prismenv.isolation.design import KIND_OF, Form, with_packages, zygote_design
+from prismenv.isolation.folder import private_folder
+from prismenv.isolation.language import SIDE_OF, Side
+from prismenv.isolation.launch import Ending, StopSignal
+from prismenv.isolation.supervisor import Supervisor
+from prismenv.isolation.watched import Watched
+from prismenv.isolation.worker import Worker, WorkerPair
+from prismenv.isolation.zygote import RunRequest, ZygoteLostError
+from prismenv.words.errors import SandboxException
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
+
+
+class JailedSandbox(GuestSandbox):
+    """Runs each judgement in jailed children of warm zygotes: two zygotes for each worker, one that is told of tests
+
+    and one that is told of solutions alone.
+    """
+
+    def __init__(  # noqa: PLR0913 - what every kind has, and its form
+        self,
+        workers: int,
+        ceiling: Limits | None = None,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        verdict: VerdictMode = DEFAULT_VERDICT,
+        folder: Path | None = None,
+        packages: Sequence[str] = (),
+        form: Form = "full",
+    ) -> None:
+        self.isolation = KIND_OF[form]
+        self.form = form
+        super().__init__(workers, ceiling, limits=limits, verdict=verdict, folder=folder, packages=packages)
+        self._idle: deque[WorkerPair] = deque()
+        self._all: list[Worker] = []
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            await self._start_workers()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        workers, self._all = self._all, []
+        self._idle.clear()
+        with anyio.CancelScope(shield=True):
+            await _all_at_once([worker.close for worker in workers])
+        await super().__aexit__()
+
+    async def _start_workers(self) -> None:
+        profile = self._language("python").profile
+        sides: tuple[Side, Side] = ("judge", "solution")
+        packages, shelf = self._packages, self._shelf()
+        designs = {
+            side: with_packages(zygote_design(profile, self._folder, self.form, side), packages, shelf)
+            for side in sides
+        }
+        for _ in range(self.workers):
+            self._all.extend(Worker(designs[side], self._new_place(), self.form) for side in sides)
+        failed = await _all_at_once([worker.zygote for worker in self._all])
+        if failed:
+            raise failed[0]
+        self._idle.extend(map(WorkerPair, self._all[::2], self._all[1::2]))
+
+    def _new_place(self) -> Path:
+        try:
+            return Path(tempfile.mkdtemp(prefix="root-", dir=self._open_root()))
+        except OSError as error:
+            raise SandboxException(f"a worker has no place to be: {error}", subject=self.isolation) from error
+
+    async def _launch(self, kit: LanguageKit, calls: Sequence[GuestCall], limits: Limits) -> Ending:
+        pair = self._idle.popleft()
+        try:
+            return await self._in_thread(partial(self._run, pair, kit, calls, limits))
+        finally:
+            self._idle.append(pair)
+
+    def _run(
+        self, pair: WorkerPair, kit: LanguageKit, calls: Sequence[GuestCall], limits: Limits, stop: StopSignal
+    ) -> Ending:
+        allowed = limits.model_dump()
+        watched = []
+        with ExitStack() as held:
+            try:
+                with bridges(len(calls)) as ends:
+                    for call, end in zip(calls, ends, strict=True):
+                        message = chunk({**call.payload, "limits": allowed, "marker": 0})
+                        folder = held.enter_context(self._folder_for_run())
+                        entry, apart = kit.entries[call.role], call.role == "run"
+                        request = RunRequest(entry, limits, folder, len(message), streams_apart=apart)
+                        guest = held.enter_context(closing(pair.side(SIDE_OF[call.role]).guest(request, end)))
+                        watched.append(Watched(guest, [message], call.conversation))
+            except (ZygoteLostError, SandboxException) as error:
+                return Ending(message=f"the sandbox could not work: {error}")
+            return Supervisor(watched, limits, stop).run()
+
+    def _folder_for_run(self) -> AbstractContextManager[Path]:
+        """Where a run may write: with namespaces it makes its own in memory, which nobody else sees."""
+        inside = Path("/tmp")  # noqa: S108 - the jail's own
+        return private_folder(self._open_root()) if self.form == "alone" else nullcontext(inside)
+
+
+async def _all_at_once(works: list[Callable[[], object]]) -> list[SandboxException]:
+    """Do each in a thread; gives what went wrong."""
+    failed: list[SandboxException] = []
+
+    async def one(work: Callable[[], object]) -> None:
+        try:
+            await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
+        except SandboxException as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as group:
+        for work in works:
+            group.start_soon(one, work)
+    return failed

@@ -1,0 +1,1 @@
+"""Layer 3, pure: figures made of results."""

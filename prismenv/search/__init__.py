@@ -1,0 +1,1 @@
+"""Layer 3, pure: policies that decide what is measured next."""

@@ -1,0 +1,14 @@
+"""The engine's own search policies, through the door that everybody else's come through."""
+
+from collections.abc import Sequence
+
+from prismenv.contracts.hookspecs import hookimpl
+from prismenv.contracts.policy import PolicyEntry
+from prismenv.search.grid import GRID
+from prismenv.search.uniform import RANDOM
+
+
+@hookimpl
+def prismenv_policies() -> Sequence[PolicyEntry]:
+    """The built-in policies."""
+    return (GRID, RANDOM)

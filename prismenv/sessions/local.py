@@ -1,0 +1,285 @@
+"""The LLM interface inside this process.
+
+A session is a conversation of one role with its model: the system prompt once, then a user and an assistant turn for
+each exchange, so that a later question is asked with all earlier ones. The history keeps answers as they came; what is
+handed back is extracted. An answer that is of no use stays in the history (the model sees that it was asked again), an
+empty one or one that is too large does not. An answer that has not the form that its template wants is asked for once
+more, with what is wrong with it. Which turns of a long history are sent is `trimming.py`'s rule.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import anyio
+from loguru import logger
+
+from prismenv.contracts.clock import Clock
+from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.transport import ChatTransport
+from prismenv.sessions.agentfile import AgentFile, unknown_role
+from prismenv.sessions.answer import MAX_ANSWER_BYTES, extract, receive
+from prismenv.sessions.readers import Misfit
+from prismenv.sessions.retry import WORTH_IT, RetryPolicy
+from prismenv.sessions.template import CompiledTemplate, Question, fit, render, require_fit
+from prismenv.sessions.trimming import trimmed
+from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
+from prismenv.words.errors import AgentCommunicationException, ConfigurationException, EnvironmentException
+from prismenv.words.seeding import derive_seed
+from prismenv.words.usage import Usage
+
+_UNUSUAL = {
+    "length": "The answer was cut off at its limit of tokens: raise max_tokens in model_params.",
+    "refusal": "The model refused to answer.",
+    "content_filter": "The provider's content filter took the answer, or part of it.",
+}
+RAW_LABEL = "raw"  # a session with this label true hands answers back as they came
+
+
+@dataclass(frozen=True, slots=True)
+class _Agent:
+    """What all sessions of a role share."""
+
+    role: str
+    templates: tuple[CompiledTemplate, ...]
+    system: tuple[ChatMessage, ...]
+    params: Mapping[str, Any]
+    model: str
+    transport: ChatTransport
+    history_tokens: int | None
+
+
+@dataclass(slots=True)
+class _Session:
+    agent: _Agent
+    seed: int | None
+    labels: Mapping[str, Any]
+    messages: list[ChatMessage]
+    lock: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
+    calls: int = 0
+    watch: TokenWatcher | None = None  # of the interaction that runs
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTuning:
+    """`timeout_seconds` bounds one question with all its repetitions; a longer answer than the limit is refused."""
+
+    timeout_seconds: float = 300.0
+    max_answer_bytes: int = MAX_ANSWER_BYTES
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+class InProcessInterface(InterfaceClient):
+    """Sessions in this process, over the transports that `transports` gives for a role; it does not close those.
+
+    `models` gives the model's name for a role, None takes the agent file's own.
+    """
+
+    def __init__(
+        self,
+        agents: Mapping[str, AgentFile],
+        transports: Callable[[str], ChatTransport],
+        clock: Clock,
+        *,
+        models: Callable[[str], str] | None = None,
+        tuning: LocalTuning | None = None,
+    ) -> None:
+        self._agent_files = agents
+        self._transports = transports
+        self._clock = clock
+        self._models = models
+        self._tuning = tuning or LocalTuning()
+        self._agents: dict[str, _Agent] = {}
+        self._sessions: dict[str, _Session] = {}
+        self._fitting: set[tuple[str, ...]] = set()  # roles with inputs that a template of theirs takes
+
+    async def initialize_session(
+        self, role: str, *, seed: int | None = None, labels: Mapping[str, Any] | None = None
+    ) -> str:
+        agent = self._agent(role)
+        session_id = self._clock.new_id("session")
+        self._sessions[session_id] = _Session(agent, seed, labels or {}, list(agent.system))
+        return session_id
+
+    async def interact(
+        self, session_id: str, role: str, inputs: Mapping[str, Any], *, watch: TokenWatcher | None = None
+    ) -> Answer:
+        session = self._session(session_id, role)
+        question = fit(role, session.agent.templates, inputs)
+        async with session.lock:  # one writer at a time: a history has one order
+            session.watch = watch
+            return await self._exchange(session, question, inputs)
+
+    async def cleanup_session(self, session_id: str) -> None:
+        self._sessions.pop(session_id, None)
+
+    async def ping(self, role: str) -> None:
+        await self._agent(role).transport.ping()
+
+    def templates(self, role: str) -> Sequence[tuple[str, ...]]:
+        return tuple(template.inputs for template in self._agent(role).templates)
+
+    def require_template(self, role: str, inputs: Sequence[str]) -> None:
+        question = (role, *inputs)
+        if question not in self._fitting:  # asked anew by every environment that is made
+            agent = self._agents.get(role)
+            require_fit(role, self._file(role).compiled() if agent is None else agent.templates, inputs)
+            self._fitting.add(question)
+
+    def history(self, session_id: str, role: str) -> tuple[ChatMessage, ...]:
+        """The conversation so far, the system prompt first; answers as they came."""
+        return tuple(self._session(session_id, role).messages)
+
+    async def aclose(self) -> None:
+        self._sessions.clear()
+
+    def _agent(self, role: str) -> _Agent:
+        agent = self._agents.get(role)
+        if agent is None:
+            file = self._file(role)
+            agent = self._agents[role] = _Agent(
+                role=role,
+                templates=file.compiled(),
+                system=(ChatMessage("system", file.system_prompt),) if file.system_prompt.strip() else (),
+                params=file.model_params,
+                model=self._models(role) if self._models else file.model_name or "",
+                transport=self._transports(role),
+                history_tokens=file.history_tokens,
+            )
+        return agent
+
+    def _file(self, role: str) -> AgentFile:
+        file = self._agent_files.get(role)
+        if file is None:
+            raise unknown_role(role, self._agent_files)
+        return file
+
+    def _session(self, session_id: str, role: str) -> _Session:
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise AgentCommunicationException(
+                f"{role}: there is no session {session_id!r}; it was never opened, or is closed",
+                code="unknown_session",
+                subject=session_id,
+            )
+        if session.agent.role != role:
+            raise ConfigurationException(
+                f"the session {session_id!r} was opened for {session.agent.role!r}, not for {role!r}", subject=role
+            )
+        return session
+
+    async def _exchange(self, session: _Session, question: Question, given: Mapping[str, Any]) -> Answer:
+        prompt = render(question)
+        try:
+            return await self._turn(session, question, given, prompt, prompt)
+        except AgentCommunicationException as error:
+            reader = question.template.reader
+            if reader is None or not isinstance(error.__cause__, Misfit):
+                raise
+            again, paid = reader.asked_again(str(error.__cause__)), error.usage
+        try:
+            answer = await self._turn(session, question, given, prompt, again)
+        except AgentCommunicationException as error:
+            error.prompt, error.usage = prompt, _together(paid, error.usage)
+            raise
+        return replace(answer, usage=_together(paid, answer.usage) or answer.usage)
+
+    async def _turn(
+        self, session: _Session, question: Question, given: Mapping[str, Any], prompt: str, asks: str
+    ) -> Answer:
+        """One question and its answer, extracted. `asks` is the prompt, or that an answer did not fit."""
+        role, template = session.agent.role, question.template
+        asked = ChatMessage("user", asks)
+        session.calls += 1
+        messages: tuple[ChatMessage, ...] = (*session.messages, asked)
+        if session.agent.history_tokens is not None:
+            messages = trimmed(messages, session.agent.history_tokens)
+        reply = await self._ask(session, messages, given)
+        raw = ""
+        try:
+            raw = receive(role, reply.text, self._tuning.max_answer_bytes)
+            if raw and not raw.isspace():
+                session.messages += (asked, ChatMessage("assistant", raw))
+            text = raw if session.labels.get(RAW_LABEL) is True else extract(role, template, raw)
+        except AgentCommunicationException as error:
+            error.usage, error.prompt, error.raw = reply.usage, prompt, raw
+            if reply.finish_reason != "stop":
+                error.hint = _UNUSUAL.get(reply.finish_reason, f"It ended with {reply.finish_reason!r}.")
+            raise
+        return Answer(
+            text,
+            raw,
+            reply.usage,
+            prompt,
+            template.name,
+            reply.remaining,
+            question.appended,
+            reply.finish_reason,
+            reply.details,
+        )
+
+    async def _ask(self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any]) -> ChatReply:
+        """The model's reply; what is worth it is asked again until the deadline."""
+        role, number = session.agent.role, session.calls
+        deadline = self._clock.monotonic() + self._tuning.timeout_seconds
+        failures = 0
+        try:
+            with anyio.fail_after(self._tuning.timeout_seconds):
+                while True:
+                    try:
+                        return await self._call(session, messages, given, deadline, failures)
+                    except AgentCommunicationException as error:
+                        failures += 1
+                        if error.code not in WORTH_IT or failures >= self._tuning.retry.tries:
+                            raise
+                        asked = error.retry_after_seconds
+                        if asked is not None and asked > deadline - self._clock.monotonic():
+                            raise  # who asks for more time than there is has answered for good
+                        logger.debug("{}: {} ({}), asked again", role, error.code, error.message)
+                    await self._clock.sleep(
+                        self._tuning.retry.wait_seconds(failures, derive_seed(session.seed or 0, number), asked)
+                    )
+        except TimeoutError as error:
+            raise AgentCommunicationException(
+                f"{role}: no answer within {self._tuning.timeout_seconds:g} s", code="timed_out", subject=role
+            ) from error
+
+    async def _call(
+        self,
+        session: _Session,
+        messages: tuple[ChatMessage, ...],
+        given: Mapping[str, Any],
+        deadline: float,
+        failures: int,
+    ) -> ChatReply:
+        """One call, with a seed of its own: a repetition must not draw the same failure again."""
+        agent, seed = session.agent, session.seed
+        if seed is not None:
+            parts = (session.calls, failures) if failures else (session.calls,)
+            seed = derive_seed(seed, *parts)
+        request = ChatRequest(
+            agent.model, messages, agent.role, given, session.labels, agent.params, seed, deadline, session.watch
+        )
+        try:
+            return await agent.transport.complete(request)
+        except EnvironmentException:
+            raise
+        except Exception as error:  # boundary: a provider's own code, often somebody else's
+            raise _classified(agent.role, error) from error
+
+
+def _together(paid: Usage | None, more: Usage | None) -> Usage | None:
+    """The sum of what both turns used; None where neither was answered."""
+    return more if paid is None else paid if more is None else paid.plus(more)
+
+
+def _classified(role: str, error: Exception) -> AgentCommunicationException:
+    """What a provider's plain exception means."""
+    code = "provider_failed"
+    if isinstance(error, TimeoutError):
+        code = "timed_out"
+    elif isinstance(error, ConnectionError):
+        code = "unavailable"
+    return AgentCommunicationException(
+        f"{role}: the provider raised {type(error).__name__}: {error}", code=code, subject=role
+    )

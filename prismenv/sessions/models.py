@@ -1,0 +1,209 @@
+"""Which model answers for which role, and the open connections to them."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Self
+from urllib.parse import urlsplit
+
+from prismenv.contracts.keys import KeySource
+from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
+from prismenv.sessions.agentfile import AgentFile, unknown_role
+from prismenv.sessions.keys import agent_key
+from prismenv.words.errors import ConfigurationException, EnvironmentException
+from prismenv.words.nearness import nearest
+
+DEFAULT = "default"
+_FORMS = "provider/model{} or, where the provider takes an address, provider@URL/model"
+_PLUGINS = "A model of your own comes through a provider plugin or an LLM interface service (interface.url)."
+
+
+def parse_model(text: str, providers: Mapping[str, ProviderEntry] | None = None) -> ModelReference:
+    """The model that `text` names. Of a URL the model is what stands behind `/v1/`, else the last path segment.
+
+    Raises ConfigurationException, which gives a model of each of `providers` as an example (None: no examples).
+    """
+    try:
+        return _parse(text)
+    except _Malformed as error:
+        shown, why = error.args
+    examples = ", ".join(_example(entry) for _, entry in sorted((providers or {}).items()))
+    forms = _FORMS.format(f" ({examples})" if examples else "")
+    raise ConfigurationException(
+        f"{shown!r} names no model: {why}; expected {forms}", code="model_malformed", subject=shown, hint=_PLUGINS
+    )
+
+
+class _Malformed(Exception):  # a signal inside this module: what is shown of the text, and what is wrong with it
+    pass
+
+
+def _example(entry: ProviderEntry) -> str:
+    if entry.files:
+        return f"{entry.name}/FILE"
+    known = entry.models() if entry.models is not None else ()
+    return f"{entry.name}/{known[0] if known else 'MODEL'}"
+
+
+def _parse(text: str) -> ModelReference:
+    head, separator, model = text.strip().partition("/")
+    provider, at, _ = head.partition("@")
+    if at:
+        return _parse_url(text, provider, text.strip().partition("@")[2])
+    if not separator or not provider or not model:
+        raise _Malformed(text, "it has no model" if provider else "it has no provider")
+    return ModelReference(provider=provider, model=model)
+
+
+def _parse_url(text: str, provider: str, address: str) -> ModelReference:
+    try:
+        parts = urlsplit(address)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        secret = parts.username is not None or parts.password is not None
+        _ = parts.port  # reading it checks it
+    except ValueError:
+        usable, secret, parts = False, "@" in address, urlsplit("")
+    if secret:
+        raise _Malformed(f"{provider}@…", "a URL here must not hold a user or a password")
+    base, between, model = parts.path.rpartition("/v1/")
+    if between:  # behind it a name may have slashes of its own, as Hugging Face's have
+        base += "/v1"
+    else:
+        base, _, model = parts.path.rpartition("/")
+    if not usable or parts.query or parts.fragment:
+        raise _Malformed(text, "its URL is not a plain http or https address")
+    if not provider or not model:
+        raise _Malformed(text, "it has no model" if provider else "it has no provider")
+    return ModelReference(provider=provider, model=model, url=f"{parts.scheme}://{parts.netloc}{base}")
+
+
+class RoleTransports:
+    """A ChatTransport for each role: call it with the role. An async context manager that closes them all.
+
+    A model is opened when it is first asked for, once for all roles that share it; `check` opens early, so that what
+    is wrong is said before a run starts.
+    """
+
+    def __init__(
+        self,
+        references: Mapping[str, ModelReference],
+        agents: Mapping[str, AgentFile],
+        providers: Mapping[str, ProviderEntry],
+        context: ProviderContext,
+    ) -> None:
+        self._references = references
+        self._agents = agents
+        self._providers = providers
+        self._context = context
+        self._open: dict[tuple[ModelReference, KeySource | None], ChatTransport] = {}
+
+    def reference(self, role: str) -> ModelReference:
+        """The model of `role`: the recipe's for the role, its default, the agent file's own, in this order."""
+        agent = self._agents.get(role)
+        if agent is None:
+            raise unknown_role(role, self._agents)
+        chosen = self._references.get(role) or self._references.get(DEFAULT)
+        if chosen is not None:
+            return chosen
+        if agent.model_provider and agent.model_name:
+            return ModelReference(provider=agent.model_provider, model=agent.model_name, url=agent.api_base)
+        raise ConfigurationException(
+            f"no model for the role {role!r}: neither models.{role} nor models.default is set, and its agent file "
+            f"names none",
+            code="no_model",
+            subject=role,
+            hint=f"Set one: --set models.{role}=simulated/perfect, or --set models.default=simulated/perfect for all.",
+        )
+
+    def model(self, role: str) -> str:
+        """The name by which the provider knows the model of `role`."""
+        return self.reference(role).model
+
+    def check(self, roles: Iterable[str]) -> None:
+        """Open the models of `roles` now; raises ConfigurationException for the first that cannot be."""
+        for role in roles:
+            self(role)
+
+    def __call__(self, role: str) -> ChatTransport:
+        reference = self.reference(role)
+        key = agent_key(role, self._agents[role].model_params)
+        transport = self._open.get((reference, key))
+        if transport is None:
+            transport = self._open[reference, key] = self._opened(reference, key)
+        return transport
+
+    def _opened(self, reference: ModelReference, key: KeySource | None) -> ChatTransport:
+        entry = find_provider(reference, self._providers)
+        try:
+            return entry.open(reference, replace(self._context, own_key=key))
+        except EnvironmentException:
+            raise
+        except Exception as error:  # boundary: a provider's own code, often somebody else's
+            raise ConfigurationException(
+                f"the provider {entry.name!r} ({entry.origin}) could not open {reference}: "
+                f"{type(error).__name__}: {error}",
+                code="provider_failed",
+                subject=str(reference),
+            ) from error
+
+    async def aclose(self) -> None:
+        """Close every model that was opened, also when one of them fails to."""
+        async with AsyncExitStack() as stack:
+            for transport in self._open.values():
+                stack.push_async_callback(transport.aclose)
+            self._open = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+def find_provider(reference: ModelReference, providers: Mapping[str, ProviderEntry]) -> ProviderEntry:
+    """The provider of a model; ConfigurationException with the nearest name when there is none."""
+    entry = providers.get(reference.provider)
+    if entry is not None:
+        return entry
+    near = nearest(reference.provider, providers)
+    raise ConfigurationException(
+        f"unknown provider {reference.provider!r} in {str(reference)!r}; there are: {', '.join(sorted(providers))}",
+        code="unknown_provider",
+        subject=reference.provider,
+        hint=f"Did you mean {near}/{reference.model}?" if near else None,
+    )
+
+
+def open_transports(
+    models: Mapping[str, str],
+    agents: Mapping[str, AgentFile],
+    providers: Mapping[str, ProviderEntry],
+    context: ProviderContext,
+) -> RoleTransports:
+    """The transports for `models` (role or `default` to `provider/model`), as a recipe gives them.
+
+    Raises ConfigurationException at once for a role, a reference or a provider that does not exist.
+    """
+    references: dict[str, ModelReference] = {}
+    for role, text in models.items():
+        try:
+            if role != DEFAULT and role not in agents:
+                raise _unknown_key(role, agents)
+            references[role] = parse_model(text, providers)
+            find_provider(references[role], providers)
+        except ConfigurationException as error:
+            error.at("models", role)
+            raise
+    return RoleTransports(references, agents, providers, context)
+
+
+def _unknown_key(role: str, agents: Mapping[str, AgentFile]) -> ConfigurationException:
+    near = nearest(role, [DEFAULT, *agents])
+    if not near or role in getattr(agents, "broken", {}):
+        return unknown_role(role, agents)
+    return ConfigurationException(
+        f"models.{role}: there is no role {role!r}; allowed: {DEFAULT}, {', '.join(sorted(agents))}",
+        code="unknown_role",
+        subject=role,
+        hint=f"Did you mean models.{near}?",
+    )

@@ -1,0 +1,287 @@
+"""One HTTP service that speaks JSON: pooled connections, capped answers, and repetition of what may be repeated.
+
+Repeated are the statuses 408, 409, 429 and 5xx, time-outs and broken connections; nothing else. A failure is *unsent*
+when the service cannot have acted (no connection was made, or it said 409 or 429), and *ambiguous* otherwise: a caller
+whose request must not be done twice passes `recover`, which is asked, before an ambiguous failure is repeated, whether
+the first one was done after all. All tries of a request carry the same Idempotency-Key.
+
+Redirects are not followed: a body with prompts, and a token, go nowhere but to the configured address.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from loguru import logger
+
+from prismenv.contracts.clock import Clock
+from prismenv.sessions.answer import excerpt
+from prismenv.sessions.retry import RetryPolicy
+from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
+from prismenv.words.seeding import derive_seed
+
+CONNECT_SECONDS = 10.0
+_CODES = {408: "timed_out", 409: "unavailable", 429: "rate_limited"}
+_NOT_DONE = (409, 429)
+
+Recover = Callable[[], Awaitable[dict[str, Any] | None]]
+
+
+class Secret:
+    """A token that shows itself to nobody: not in a message, a log or a debugger's list of variables."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    @property
+    def value(self) -> str:
+        """The token itself, for the library that sends it; empty for none."""
+        return self._value
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header that carries it; none for no token."""
+        return {"Authorization": f"Bearer {self._value}"} if self._value else {}
+
+    def hidden_in(self, text: str) -> str:
+        """`text` without it: a service may repeat what it was sent."""
+        return text.replace(self._value, "***") if self._value else text
+
+    def held_back(self, text: str) -> int:
+        """How many characters at the end of `text` may be its beginning: what comes in pieces waits for the next."""
+        most = min(len(text), len(self._value) - 1)
+        return next((length for length in range(most, 0, -1) if self._value.startswith(text[-length:])), 0)
+
+    def cut_from(self, body: bytes) -> bytes:
+        """`body` without it."""
+        return body.replace(self._value.encode(), b"***") if self._value else body
+
+
+def fits_header(text: str) -> bool:
+    """True for what can be sent as a token: visible ASCII, without blanks."""
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def read_secret(variable: str | None, environ: Mapping[str, str]) -> Secret:
+    """The token in an environment variable; None is no token. Raises ConfigurationException that never shows it."""
+    if variable is None:
+        return Secret("")
+    value = environ.get(variable, "").strip()
+    if not value:
+        raise ConfigurationException(
+            f"interface.token_variable: the environment variable {variable} is not set",
+            subject=variable,
+            hint=f"Set it to the service's token: export {variable}=…",
+        )
+    if not fits_header(value):
+        raise ConfigurationException(
+            f"the environment variable {variable} holds no bearer token: it has blanks or unprintable characters",
+            subject=variable,
+        )
+    return Secret(value)
+
+
+def check_url(url: str) -> str:
+    """The service's base address without a slash at the end; ConfigurationException where it is none."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        secret = "@" in parts.netloc
+    except ValueError:
+        good = secret = False
+    if not good or secret or parts.query or parts.fragment:
+        shown = "the address given" if "@" in url else repr(url)
+        raise ConfigurationException(
+            f"interface.url: {shown} is no service's address; expected http://HOST:PORT or https://HOST/PATH, without "
+            f"user, password, query or fragment",
+            subject="interface.url",
+        )
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request. `read_seconds` None waits as long as the caller's deadline allows; `tries` None: as the policy."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, str] | None = None
+    key: str = ""
+    read_seconds: float | None = 30.0
+    tries: int | None = None
+    recover: Recover | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came: `data` is the JSON object of a 2xx answer, `detail` the readable text of any other."""
+
+    status: int
+    data: dict[str, Any]
+    detail: str = ""
+
+
+class _Failure(Exception):  # a signal inside this module, seen by nobody else
+    """One try that may be repeated."""
+
+    def __init__(self, code: str, what: str, *, done: bool, wait_seconds: float | None = None) -> None:
+        super().__init__(what)
+        self.code = code
+        self.what = what
+        self.maybe_done = done
+        self.wait_seconds = wait_seconds
+
+
+class ServiceConnection:
+    """Speaks to the service at `url`. `max_body_bytes` is the longest answer that is read."""
+
+    def __init__(self, url: str, secret: Secret, clock: Clock, retry: RetryPolicy, max_body_bytes: int) -> None:
+        self.url = check_url(url)
+        self._secret = secret
+        self._clock = clock
+        self._retry = retry
+        self._max_body_bytes = max_body_bytes
+        self._client = httpx.AsyncClient(
+            headers={**secret.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
+            limits=httpx.Limits(max_connections=512, max_keepalive_connections=64),
+            follow_redirects=False,
+            trust_env=False,  # neither proxies nor .netrc passwords from the surroundings
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(self, ask: Ask, *, expect: frozenset[int] = frozenset()) -> Reply:
+        """The reply, 2xx or one of `expect`; anything else is an AgentCommunicationException or ProtocolException."""
+        failures, tries = 0, ask.tries or self._retry.tries
+        while True:
+            try:
+                reply = await self._once(ask)
+            except _Failure as failure:
+                failures += 1
+                if failures >= tries:
+                    raise self._given_up(ask, failure, failures) from failure
+                if failure.maybe_done and ask.recover is not None and (data := await ask.recover()) is not None:
+                    return Reply(200, data)
+                seed = derive_seed(0, ask.path, ask.key)
+                logger.debug("{} {}: {}, asked again", ask.method, ask.path, failure.what)
+                await self._clock.sleep(self._retry.wait_seconds(failures, seed, failure.wait_seconds))
+                continue
+            if 200 <= reply.status < 300 or reply.status in expect:  # noqa: PLR2004 - success, as HTTP defines it
+                return reply
+            raise self._refused(ask, reply)
+
+    async def _once(self, ask: Ask) -> Reply:
+        timeout = httpx.Timeout(ask.read_seconds, connect=CONNECT_SECONDS, pool=None)
+        headers = {"Idempotency-Key": ask.key} if ask.key else {}
+        request = self._client.build_request(
+            ask.method, self.url + ask.path, json=ask.body, params=ask.query, headers=headers, timeout=timeout
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+            try:
+                body = await self._body(ask, response)
+            finally:
+                await response.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise _Failure("unavailable", f"no connection: {error or type(error).__name__}", done=False) from error
+        except httpx.TimeoutException as error:
+            raise _Failure("timed_out", "no answer in time", done=True) from error
+        except httpx.TransportError as error:
+            raise _Failure(
+                "unavailable", f"the connection broke: {error or type(error).__name__}", done=True
+            ) from error
+        return self._read(ask, response, body)
+
+    async def _body(self, ask: Ask, response: httpx.Response) -> bytes:
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.lower() != "identity":  # it was not asked for, and unpacking could fill the memory
+            raise self._broken(ask, f"answered in the encoding {encoding!r} that was not asked for")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._max_body_bytes:
+                raise AgentCommunicationException(
+                    f"{self.url}{ask.path}: the answer is longer than {self._max_body_bytes:,} bytes",
+                    code="answer_too_large",
+                    subject=self.url,
+                )
+        return self._secret.cut_from(bytes(body))  # at once: no traceback with variables shows it then
+
+    def _read(self, ask: Ask, response: httpx.Response, body: bytes) -> Reply:
+        status = response.status_code
+        if status in _CODES or status >= 500:  # noqa: PLR2004 - server errors, as HTTP defines them
+            detail = _detail(body)
+            raise _Failure(
+                _CODES.get(status, "unavailable"),
+                f"it answered {status}{': ' + detail if detail else ''}",
+                done=status not in _NOT_DONE,
+                wait_seconds=_retry_after(response.headers.get("Retry-After", "")),
+            )
+        if 300 <= status < 400:  # noqa: PLR2004 - redirects, as HTTP defines them
+            target = self._secret.hidden_in(response.headers.get("Location", "nowhere"))
+            raise self._broken(ask, f"redirects to {excerpt(target)}; set interface.url to the service itself")
+        if status >= 400:  # noqa: PLR2004 - refusals, as HTTP defines them
+            return Reply(status, {}, _detail(body))
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise self._broken(ask, f"answered with no JSON: {_shown(body)}") from error
+        if not isinstance(data, dict):
+            raise self._broken(ask, f"answered with {type(data).__name__}, expected a JSON object")
+        return Reply(status, data)
+
+    def _given_up(self, ask: Ask, failure: _Failure, failures: int) -> AgentCommunicationException:
+        return AgentCommunicationException(
+            f"{ask.method} {self.url}{ask.path}: {failure.what} ({failures} tries)",
+            code=failure.code,
+            subject=self.url,
+        )
+
+    def _refused(self, ask: Ask, reply: Reply) -> AgentCommunicationException:
+        code, hint = "refused", None
+        if reply.status in (401, 403):
+            code, hint = "unauthorised", "Set interface.token_variable to the variable that holds a valid token."
+        elif reply.status == 404:  # noqa: PLR2004 - not found, as HTTP defines it
+            code = "not_found"
+        detail = f": {reply.detail}" if reply.detail else ""
+        return AgentCommunicationException(
+            f"{ask.method} {self.url}{ask.path}: the service answered {reply.status}{detail}",
+            code=code,
+            subject=self.url,
+            hint=hint,
+        )
+
+    def _broken(self, ask: Ask, what: str) -> ProtocolException:
+        return ProtocolException(f"{ask.method} {self.url}{ask.path}: the service {what}", subject=self.url)
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds that the service asks to wait, None where it names none (dates are not read)."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None  # noqa: PLR2004 - up to a day
+
+
+def _detail(body: bytes) -> str:
+    """What an error's body says."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    detail = data.get("detail", data.get("error")) if isinstance(data, dict) else None
+    if detail is None:
+        return _shown(body) if body else ""
+    return excerpt(detail if isinstance(detail, str) else json.dumps(detail))
+
+
+def _shown(body: bytes) -> str:
+    return excerpt(body[:4096].decode("utf-8", "replace"))

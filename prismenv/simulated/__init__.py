@@ -1,0 +1,1 @@
+"""Layer 3, driver: a model that is simulated, and says so."""

@@ -1,0 +1,241 @@
+"""The store on a relational database; SQLite for now.
+
+Theory of operation. Writers take turns by a lock of this process and by the database between processes; each node is
+one transaction, whose statements are prepared once. Readers use connections of their own and never wait for writers. A
+run is read in pages of nodes, each page a transaction of its own: nodes are only ever added, so the pages agree, and a
+reader that stops half way holds nothing open. Methods may be called from any thread.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Table, create_engine, delete, func, insert, make_url, select, update
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError
+
+from prismenv.contracts.archive import NodeRecord, RunRecord, Store
+from prismenv.store import codec, tables
+from prismenv.store.failures import storage_errors
+from prismenv.store.migrations import migrate
+from prismenv.store.runlock import run_lock
+from prismenv.store.sqlite import WRITING, open_engine, prepare_folder
+from prismenv.words.errors import StorageException
+from prismenv.words.events import Event
+from prismenv.words.nearness import nearest
+
+PAGE_NODES = 100
+_INSERTS = {table.name: insert(table) for table in tables.metadata.sorted_tables}
+
+
+def open_store(url_or_path: str | Path, *, create: bool = True) -> Store:
+    """The store in that file (a path, or `sqlite:///` and a path), made and migrated where needed.
+
+    The file's own folder is made too, its parents are not. With `create` false a file that does not exist is a
+    StorageException (`store_missing`). Close the store when done with it.
+    """
+    path = _file_of(str(url_or_path))
+    if not create and not path.exists():
+        raise StorageException(
+            f"There is no store at {path}.",
+            code="store_missing",
+            subject=str(path),
+            hint="A first `prismenv run` makes it; or name another file.",
+        )
+    prepare_folder(path)
+    return DatabaseStore(open_engine(path), path)
+
+
+def _file_of(text: str) -> Path:
+    """The file that a path or URL names, absolute. Other databases than SQLite are refused, with the reason."""
+    if "://" not in text:
+        return Path(text).resolve()  # one file, one lock, whatever link it was named by
+    try:
+        url = make_url(text)
+        shown = url.render_as_string(hide_password=True)
+        if url.get_backend_name() == "sqlite":
+            if url.database in (None, "", ":memory:") or url.query:
+                raise StorageException(
+                    f"{shown} names no plain file.", subject=shown, hint="Write sqlite:///FOLDER/FILE.db, or a path."
+                )
+            return Path(str(url.database)).resolve()
+        create_engine(url).dispose()
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StorageException(
+            f"The store's URL needs a database driver that is not installed: {error}.",
+            code="store_driver",
+            hint="Install the driver, or use a SQLite file: a path, or sqlite:///FOLDER/FILE.db.",
+        ) from error
+    except ArgumentError as error:
+        hint = "Write a path, or sqlite:///FOLDER/FILE.db."
+        raise StorageException("The store's URL cannot be read.", code="store_url", hint=hint) from error
+    raise StorageException(
+        f"The store {shown} is none that this version can use: it keeps runs in SQLite only.",
+        code="store_unsupported",
+        subject=shown,
+        hint="Write a path, or sqlite:///FOLDER/FILE.db.",
+    )
+
+
+class DatabaseStore(Store):
+    """Runs in a database. Made by `open_store`."""
+
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
+        self._writer = engine.execution_options(**{WRITING: True})
+        self._turn = threading.Lock()
+        self._path = path
+        self.location = str(path)
+        try:
+            with self._writing("be opened") as connection:
+                migrate(connection, self.location)
+        except StorageException:
+            engine.dispose()
+            raise
+
+    def save_run(self, run: RunRecord, events: Sequence[Event] = ()) -> None:
+        values = codec.run_values(run)
+        with self._writing(f"save run {run.run_id}") as connection:
+            changed = connection.execute(update(tables.runs).where(tables.runs.c.run_id == run.run_id).values(values))
+            if not changed.rowcount:
+                connection.execute(insert(tables.runs).values(values))
+            if events:
+                mine = (tables.events.c.run_id == run.run_id) & (tables.events.c.node_index == tables.RUN_EVENTS)
+                count = connection.execute(select(func.count()).select_from(tables.events).where(mine)).scalar_one()
+                rows = codec.event_values(run.run_id, tables.RUN_EVENTS, events, first=count)
+                connection.execute(insert(tables.events), rows)
+
+    def save_nodes(self, run_id: str, nodes: Sequence[NodeRecord]) -> None:
+        indices = [node.outcome.request.index for node in nodes]
+        rows = _node_rows(run_id, nodes)
+        try:
+            with self._writing(f"save {_named(indices)} of run {run_id}") as connection:
+                for table, values in rows.items():
+                    if values:
+                        connection.execute(_INSERTS[table.name], values)
+        except StorageException as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise self._refused(run_id, indices, error.__cause__) from error
+            raise
+
+    def _refused(self, run_id: str, indices: Sequence[int], error: IntegrityError) -> StorageException:
+        """Why nodes were refused; raises where their run is unknown."""
+        self._require(run_id)
+        column = tables.nodes.c.node_index
+        with self._reading("be read") as connection:
+            query = select(column).where(tables.nodes.c.run_id == run_id, column.in_(indices)).order_by(column)
+            there = list(connection.execute(query).scalars())
+        if not there:
+            return StorageException(f"{_named(indices).capitalize()} of run {run_id}: {error.orig}.", subject=run_id)
+        return StorageException(
+            f"{_named(there).capitalize()} of run {run_id} is in the store {self.location} already.",
+            code="duplicate_node",
+            subject=run_id,
+            hint="A finished node is never written twice; resume the run instead of starting it again.",
+        )
+
+    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+        return run_lock(self._path, run_id)
+
+    def runs(self) -> Sequence[RunRecord]:
+        done = (
+            select(tables.nodes.c.run_id, func.count().label("nodes_done")).group_by(tables.nodes.c.run_id).subquery()
+        )
+        query = (
+            select(tables.runs, func.coalesce(done.c.nodes_done, 0).label("nodes_done"))
+            .outerjoin(done, done.c.run_id == tables.runs.c.run_id)
+            .order_by(tables.runs.c.started_at.desc(), tables.runs.c.run_id)
+        )
+        with self._reading("list its runs") as connection:
+            return [codec.run_of(row) for row in connection.execute(query)]
+
+    def nodes(self, run_id: str) -> Iterator[NodeRecord]:
+        self._require(run_id)
+        return self._pages(run_id)
+
+    def _pages(self, run_id: str) -> Iterator[NodeRecord]:
+        last = -1
+        while page := self._page(run_id, last):
+            yield from page
+            last = page[-1].outcome.request.index
+
+    def _page(self, run_id: str, after: int) -> list[NodeRecord]:
+        nodes = tables.nodes
+        query = select(nodes).where(nodes.c.run_id == run_id, nodes.c.node_index > after)
+        with self._reading(f"read run {run_id}") as connection:
+            rows = connection.execute(query.order_by(nodes.c.node_index).limit(PAGE_NODES)).all()
+            if not rows:
+                return []
+            span = (rows[0].node_index, rows[-1].node_index)
+            parts = [
+                _by_node(connection, table, run_id, span)
+                for table in (tables.attempts, tables.model_calls, tables.events)
+            ]
+        return [codec.node_of(row, *(part.get(row.node_index, ()) for part in parts)) for row in rows]
+
+    def events(self, run_id: str) -> Sequence[Event]:
+        self._require(run_id)
+        events = tables.events
+        query = select(events).where(events.c.run_id == run_id, events.c.node_index == tables.RUN_EVENTS)
+        with self._reading(f"read the events of run {run_id}") as connection:
+            return codec.run_events_of(run_id, connection.execute(query.order_by(events.c.position)))
+
+    def delete_run(self, run_id: str) -> None:
+        self._require(run_id)
+        with self._writing(f"delete run {run_id}") as connection:
+            connection.execute(delete(tables.runs).where(tables.runs.c.run_id == run_id))
+
+    def close(self) -> None:
+        with storage_errors(self.location, "be closed"):
+            self._engine.dispose()
+
+    @contextmanager
+    def _writing(self, doing: str) -> Iterator[Connection]:
+        with self._turn, storage_errors(self.location, doing), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self, doing: str) -> Iterator[Connection]:
+        with storage_errors(self.location, doing), self._engine.begin() as connection:
+            yield connection
+
+    def _require(self, run_id: str) -> None:
+        with self._reading("list its runs") as connection:
+            known = list(connection.execute(select(tables.runs.c.run_id)).scalars())
+        if run_id in known:
+            return
+        near = nearest(run_id, known)
+        raise StorageException(
+            f"There is no run {run_id} in the store {self.location}.",
+            code="unknown_run",
+            subject=run_id,
+            hint=f"Did you mean {near}?" if near else "`prismenv runs list` shows the runs that there are.",
+        )
+
+
+def _by_node(
+    connection: Connection, table: Table, run_id: str, span: tuple[int, int]
+) -> dict[int, tuple[Row[Any], ...]]:
+    query = select(table).where(table.c.run_id == run_id, table.c.node_index.between(*span))
+    rows = connection.execute(query.order_by(table.c.node_index, table.c.position))
+    return {index: tuple(group) for index, group in groupby(rows, key=lambda row: row.node_index)}
+
+
+def _node_rows(run_id: str, nodes: Sequence[NodeRecord]) -> dict[Table, list[dict[str, Any]]]:
+    """What each table is given; nodes come first, since the others refer to them."""
+    rows: dict[Table, list[dict[str, Any]]] = {
+        table: [] for table in (tables.nodes, tables.attempts, tables.model_calls, tables.events)
+    }
+    for node in nodes:
+        index = node.outcome.request.index
+        rows[tables.nodes].append(codec.node_values(run_id, node.outcome))
+        rows[tables.attempts] += codec.attempt_values(run_id, node.outcome)
+        rows[tables.model_calls] += codec.call_values(run_id, index, node.calls)
+        rows[tables.events] += codec.event_values(run_id, index, node.events)
+    return rows
+
+
+def _named(indices: Sequence[int]) -> str:
+    return f"node{'s' * (len(indices) != 1)} {', '.join(map(str, indices))}"

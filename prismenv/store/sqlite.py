@@ -1,0 +1,104 @@
+"""All that is particular to SQLite: the file, its pragmas, how transactions begin, what its errors mean.
+
+Theory of operation. One file, write-ahead log. `synchronous = NORMAL`: a commit is in the operating system's hands when
+it returns, so a finished node survives the death of the process (kill -9) at any moment; when the machine itself loses
+power the last commits may be missing, but the file is never damaged. The driver's own transaction control is switched
+off, because it begins no transaction for reads and schema changes; SQLAlchemy's begin says BEGIN, and IMMEDIATE where
+the connection is going to write: a writer then waits for the other process at its first statement, where the busy
+timeout applies, and never fails half way.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from prismenv.words.errors import StorageException
+
+BUSY_SECONDS = 30.0
+WRITING = "prismenv_writing"  # execution option: this engine's transactions write
+
+_T = TypeVar("_T")
+_HINTS = {
+    "SQLITE_FULL": ("store_full", "the disk is full", "Free some space and resume the run: finished nodes are safe."),
+    "SQLITE_READONLY": (
+        "store_unwritable",
+        "it cannot be written",
+        "Check the permissions of the file and its folder.",
+    ),
+    "SQLITE_CANTOPEN": ("store_unwritable", "it cannot be opened", "Check that its folder exists and can be written."),
+    "SQLITE_PERM": ("store_unwritable", "it cannot be opened", "Check the permissions of the file and its folder."),
+    "SQLITE_BUSY": ("store_busy", "another process kept it locked", "Try again when the other process has finished."),
+    "SQLITE_LOCKED": ("store_busy", "it is locked", "Try again when the other process has finished."),
+    "SQLITE_NOTADB": ("store_corrupt", "it is no SQLite file", "Name another file with output.store."),
+    "SQLITE_CORRUPT": (
+        "store_corrupt",
+        "the file is damaged",
+        "Move it away; `sqlite3 FILE .recover` may save the rest.",
+    ),
+    "SQLITE_IOERR": ("store_io", "the system could not read or write it", "Check the disk and its free space."),
+}
+
+
+def open_engine(path: Path) -> Engine:
+    """An engine over the SQLite file at `path`. The file is touched at the first connection, not here."""
+    url = URL.create("sqlite", database=str(path))
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=4, max_overflow=-1)
+    event.listen(engine, "connect", _connected)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def prepare_folder(path: Path) -> None:
+    """Make the file's own folder, not the ones above it: a missing parent is rather a slip in the path."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StorageException(
+            f"The folder of the store {path} cannot be made: {error.strerror or error}.",
+            code="store_unwritable",
+            subject=str(path),
+            hint="Make the folder, or name another file with output.store.",
+        ) from error
+
+
+def explain(error: BaseException) -> tuple[str, str, str]:
+    """Machine code, what is wrong and what to do, for an error of the driver."""
+    name: str = getattr(error, "sqlite_errorname", None) or ""
+    for prefix, found in _HINTS.items():
+        if name.startswith(prefix):
+            return found
+    return "storage_failed", str(error) or type(error).__name__, "See the SQLite documentation for this error."
+
+
+def _connected(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    try:
+        if cursor.execute("PRAGMA page_count").fetchone() == (0,):  # a new file; of an old one it would be a write
+            cursor.execute("PRAGMA auto_vacuum = FULL")  # deleted runs give their space back
+        _patiently(lambda: cursor.execute("PRAGMA journal_mode = WAL"))
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+    finally:
+        cursor.close()
+
+
+def _patiently(action: Callable[[], _T]) -> _T:
+    """Repeat while the file is busy: the change to WAL does not wait by the busy timeout as other statements do."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _begin(connection: Connection) -> None:
+    writing = connection.get_execution_options().get(WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,0 +1,1 @@
+"""Layer 4: shipped fakes and the conformance kit."""

@@ -1,0 +1,45 @@
+"""What a search asks for, and what it is told."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from prismenv.words.records import ChallengeResults
+from prismenv.words.verdict import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRequest:
+    """One measurement that a search policy wants.
+
+    `index` counts the requests of a run from 0: results are told in this order. `node_id` names the node for people
+    and for the store: equal ids are the same node measured again. `seed` is derived from the run's seed and `index`.
+    """
+
+    index: int
+    node_id: str
+    concepts: tuple[str, ...]
+    difficulty: str
+    seed: int
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOutcome:
+    """What became of a request. `result` is None only if the environment raised; `error` then says what."""
+
+    request: NodeRequest
+    result: ChallengeResults | None
+    fault: Fault = "none"
+    error: str | None = None
+    wall_seconds: float = 0.0
+    replayed: bool = False  # True: read from the store on resume, not run again
+
+    @property
+    def measured(self) -> bool:
+        """True when this outcome says something about the candidate."""
+        return self.fault in ("none", "candidate")
+
+    @property
+    def success(self) -> bool:
+        """True when every problem of the node was solved."""
+        return self.result is not None and self.result.success

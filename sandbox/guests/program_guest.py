@@ -1,0 +1,34 @@
+"""Starts a plain program: writes its files, lowers limits, gives it its input, and becomes it.
+
+Serves every language. The control socket is closed by the exec, so the program holds nothing but its three streams.
+"""
+
+import posix
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from guest_process import limit_memory, limit_process, open_channel
+
+
+def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
+    """Never returns: the process becomes the program, or ends having said why it could not."""
+    send = open_channel(payload["nonce"])
+    try:
+        for name, text in {**payload["files"], ".input": payload["stdin"]}.items():
+            descriptor = posix.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
+            data = text.encode("utf-8", "surrogatepass")
+            while data:
+                data = data[posix.write(descriptor, data) :]
+            posix.close(descriptor)
+        given = posix.open(".input", posix.O_RDONLY)
+        posix.unlink(".input")
+        posix.dup2(given, 0)
+        posix.close(given)
+        limit_process(payload["limits"], payload["marker"])
+        limit_memory(payload["limits"]["memory_bytes"])
+        send("ready")
+        posix.execv(payload["command"][0], payload["command"])
+    except OSError as error:
+        send("unstarted", f"{type(error).__name__}: {error}")
+    posix._exit(70)  # noqa: SLF001 - its public name

@@ -1,0 +1,98 @@
+"""The solution's process of a split verdict: loads the candidate's code and serves what the judge asks of it.
+
+Nothing in here is trusted by anybody: the candidate's code shares the process. What it may be known by is what it sends
+over the bridge, and the judge takes that for what a stranger says. It is never sent a test.
+"""
+
+import builtins
+import posix
+import sys
+from _warnings import filters as warning_filters
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+from guest_process import (
+    SourceLoader,
+    limit_memory,
+    limit_process,
+    move_out_of_reach,
+    offer_exit,
+    open_channel,
+    reserve_memory,
+)
+from split_notices import tell
+from split_operations import operations
+from split_solution_link import SolutionLink
+from split_wire import Wire
+
+BRIDGE = 3
+_ready: list[SolutionLink] = []
+MOST_NAMES = 20_000
+SHOWN_CHARACTERS = 10**6  # of a longer text no line is shown in a traceback
+
+
+class Candidate:
+    """The solution's module, loaded when the judge says so."""
+
+    def __init__(self, text: str, names: list[str]) -> None:
+        self._text = text
+        self._names = names
+
+    def load(self, link: SolutionLink, told: list[str]) -> list[Any]:
+        """Run the module; gives its names, its public functions, and the objects that are no data by name.
+
+        `told` are the modules whose notices the judge wants.
+        """
+        # Not before it is asked for: what is too much for the compiler is then known to be the candidate's doing.
+        code = compile(self._text, "solution.py", "exec", dont_inherit=True)
+        tell(link, told)
+        module = ModuleType("solution")
+        module.__dict__.update(__builtins__=builtins, __file__="solution.py", __loader__=SourceLoader(self._text))
+        for name in self._names:
+            sys.modules[name] = module
+        exec(code, module.__dict__)
+        for name in self._names:
+            sys.modules[name] = module
+        names = [name for name in list(module.__dict__) if type(name) is str][:MOST_NAMES]
+        public = [
+            name
+            for name in names
+            if not name.startswith("_")
+            and isinstance(value := module.__dict__[name], FunctionType)
+            and value.__module__ == "solution"
+        ]
+        objects = {
+            name: value
+            for name in names
+            if isinstance(value := module.__dict__[name], (FunctionType, type)) and not name.startswith("__")
+        }
+        return [module, names, public, list(objects), list(objects.values())]
+
+
+def warm() -> SolutionLink:
+    """What serves the judge, made before there is one: in a process that serves many runs once for all of them."""
+    if not _ready:
+        _ready.append(SolutionLink())
+        offer_exit()
+    return _ready[0]
+
+
+def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
+    """Serve until the judge is gone."""
+    warning_filters.insert(0, ("ignore", None, SyntaxWarning, None, 0))  # a compiler's remark is no output
+    leave = posix._exit  # noqa: SLF001 - its public name
+    try:
+        send, bridge = open_channel(payload["nonce"]), move_out_of_reach(BRIDGE)
+        limit_process(payload["limits"], payload["marker"])
+        reserve_memory(payload["limits"]["memory_bytes"])
+        send("ready")
+        limit_memory(payload["limits"]["memory_bytes"])
+        candidate = Candidate(payload["solution"], payload["modules"])
+        link = warm()
+        link.attach(Wire(bridge), operations(candidate.load), leave)
+        if len(payload["solution"]) <= SHOWN_CHARACTERS:
+            link.codec.lines = payload["solution"].split("\n")
+        link.serve()
+    finally:
+        leave(70)

@@ -1,0 +1,120 @@
+"""Finds what a suite does that cannot be split.
+
+It changes the process that it believes the solution to be in, or it runs as code what the solution answers.
+"""
+
+import sys
+from _ast import AST, Assign, Attribute, AugAssign, Call, Constant, Import, ImportFrom, Name, Subscript
+from typing import Any
+
+# What a patch of the judge's own does reach: the solution's input and output go through these.
+REACHED = frozenset({"builtins.input", "sys.stdin", "sys.stdout", "sys.stderr", "sys.argv"})
+# Modules whose state tests change for their own sake.
+OWN = frozenset({"unittest", "warnings", "logging", "sys.path", "sys.modules"})
+SETTERS = frozenset({"setattr", "delattr", "setitem", "delitem", "setenv", "delenv", "chdir"})
+CHANGING = frozenset({Call, Assign, AugAssign, Import, ImportFrom})
+RUNNERS = frozenset({"eval", "exec", "pickle.loads", "pickle.load", "marshal.loads", "marshal.load"})
+MADE_HERE = frozenset({"pickle.dumps", "marshal.dumps"})
+ADVICE = "the solution runs in a process of its own, where that changes nothing"
+
+
+def unsplittable(nodes: list[AST], modules: frozenset[str]) -> str:
+    """Why a suite, all of whose nodes these are, cannot be split; empty when nothing is seen."""
+    looked_at = [node for node in nodes if node.__class__ in CHANGING]
+    names = _imported(looked_at)
+    for node in looked_at:
+        found = _patched(node, names) if isinstance(node, Call) else _assigned(node, names)
+        if isinstance(node, Call) and _runs_text(node, names):
+            return f"it runs what may be the solution's words (line {node.lineno}): here they would run among the tests"
+        if found and found.partition(".")[0] not in modules and not _is_fine(found):
+            return f"it replaces {found} (line {getattr(node, 'lineno', 0)}): {ADVICE}"
+    return ""
+
+
+def _runs_text(call: Call, names: dict[str, str]) -> bool:
+    """Whether a call executes text or bytes that are neither its own nor fresh from the tests' own pickling."""
+    function = call.func
+    word = _dotted(function, names) or getattr(function, "id", "")
+    if word not in RUNNERS or not call.args or isinstance(call.args[0], Constant):
+        return False
+    inner = call.args[0]
+    return not (isinstance(inner, Call) and _dotted(inner.func, names) in MADE_HERE)
+
+
+def _is_fine(target: str) -> bool:
+    root = target.partition(".")[0]
+    if target in REACHED or root in OWN or ".".join(target.split(".")[:2]) in (REACHED | OWN):
+        return True
+    return root not in sys.stdlib_module_names and root != "numpy"
+
+
+def _imported(nodes: list[AST]) -> dict[str, str]:
+    """Names that stand for modules, and for what is imported from them, by what they stand for."""
+    found: dict[str, str] = {}
+    for node in nodes:
+        if isinstance(node, Import):
+            for alias in node.names:
+                found[alias.asname or alias.name.partition(".")[0]] = (
+                    alias.name if alias.asname else alias.name.partition(".")[0]
+                )
+        elif isinstance(node, ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
+
+
+def _dotted(node: Any, names: dict[str, str]) -> str:
+    """`a.b.c` as what it stands for; empty where it does not begin with an imported name."""
+    parts: list[str] = []
+    while isinstance(node, Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if not isinstance(node, Name) or node.id not in names:
+        return ""
+    return ".".join([names[node.id], *reversed(parts)])
+
+
+def _patched(call: Call, names: dict[str, str]) -> str:
+    """The target of mock.patch, patch.object, patch.dict, monkeypatch.setattr."""
+    function = call.func
+    word = function.attr if isinstance(function, Attribute) else getattr(function, "id", "")
+    owner = getattr(function, "value", None)
+    if word in SETTERS and getattr(owner, "id", "") == "monkeypatch":
+        return _monkeypatched(call, word, names)
+    made = _dotted(function, names)
+    if not made.startswith(("unittest.mock.patch", "mock.patch")) or not call.args:
+        return ""
+    first = call.args[0]
+    if isinstance(first, Constant) and isinstance(first.value, str):
+        return first.value
+    target = _dotted(first, names)
+    if not target:
+        return ""
+    second = call.args[1] if len(call.args) > 1 else None
+    named = word == "object" and isinstance(second, Constant) and isinstance(second.value, str)
+    return f"{target}.{second.value}" if named and isinstance(second, Constant) else target
+
+
+def _monkeypatched(call: Call, word: str, names: dict[str, str]) -> str:
+    if word in ("setenv", "delenv"):
+        return "os.environ"
+    if word == "chdir":
+        return "os.chdir"
+    first = call.args[0] if call.args else None
+    if isinstance(first, Constant) and isinstance(first.value, str):
+        return first.value
+    target = _dotted(first, names)
+    second = call.args[1] if len(call.args) > 1 else None
+    if target and isinstance(second, Constant) and isinstance(second.value, str) and word in ("setattr", "delattr"):
+        return f"{target}.{second.value}"
+    return target
+
+
+def _assigned(node: AST, names: dict[str, str]) -> str:
+    """An attribute or item of a module that is set by assignment."""
+    targets = node.targets if isinstance(node, Assign) else [node.target] if isinstance(node, AugAssign) else []
+    for target in targets:
+        place = target.value if isinstance(target, Subscript) else target
+        if isinstance(place, Attribute):
+            return _dotted(place, names)
+    return ""

@@ -1,0 +1,171 @@
+"""What a zygote asks of the kernel that Python has no words for. OSError with the call's name when it is refused.
+
+Loaded only in zygotes; a forked child keeps it in memory, where it is of no use to anybody: the filter decides.
+"""
+
+import ctypes
+import errno
+import fcntl
+import posix
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+SIGCHLD = 17
+CLONE_PIDFD, CLONE_PARENT = 0x1000, 0x8000
+CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID = 0x00200000, 0x01000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND = 1, 2, 4, 8, 32, 4096
+MS_REC, MS_PRIVATE = 16384, 1 << 18
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP = 1, 4, 22, 24
+PR_SET_NO_NEW_PRIVS, PR_GET_TID_ADDRESS, PR_SET_CHILD_SUBREAPER = 38, 40, 36
+SECCOMP_MODE_FILTER = 2
+CAPABILITY_VERSION = 0x20080522
+LANDLOCK_VERSION_FLAG, LANDLOCK_PATH_BENEATH = 1, 1
+O_PATH = 0x200000
+ABOVE = 64  # where a zygote's own descriptors are: a child is given the low numbers
+
+_library = ctypes.PyDLL(None, use_errno=True)  # the interpreter's lock stays held: nothing else runs here
+_syscall = _library.syscall
+_syscall.restype = ctypes.c_long
+_before_fork, _after_in_parent, _after_in_child = (
+    getattr(ctypes.pythonapi, name) for name in ("PyOS_BeforeFork", "PyOS_AfterFork_Parent", "PyOS_AfterFork_Child")
+)
+
+
+def _text(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
+
+
+def checked(result: int, what: str) -> int:
+    """`result`, or the OSError that -1 stands for."""
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {errno.errorcode.get(number, number)}")
+    return result
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """mount(2)."""
+    arguments = (_text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(options))
+    checked(_library.mount(*arguments), f"mount {kind or source or ''} on {target}")
+
+
+def unmount(target: str) -> None:
+    """Let go of a mount; it goes when nobody uses it."""
+    checked(_library.umount2(_text(target), MNT_DETACH), f"umount {target}")
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    checked(_library.unshare(flags), f"unshare {flags:#x}")
+
+
+def set_hostname(name: str) -> None:
+    """sethostname(2)."""
+    checked(_library.sethostname(name.encode(), len(name)), "sethostname")
+
+
+def control(option: int, *arguments: Any) -> int:
+    """prctl(2)."""
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    return checked(_library.prctl(option, *(ctypes.c_ulong(each) for each in padded)), f"prctl {option}")
+
+
+def drop_bounding_set() -> None:
+    """No program that is ever executed gains a capability."""
+    capability = 0
+    while _library.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) == 0:
+        capability += 1
+
+
+def keep_capabilities(kept: int) -> None:
+    """Permit and use exactly the capabilities of the bit mask `kept`."""
+    header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    checked(_library.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)), "capset")
+
+
+class Kernel:
+    """The calls that the C library has no function for; `numbers` are those of this machine."""
+
+    def __init__(self, numbers: dict[str, int]) -> None:
+        self._numbers = numbers
+        self._arm = posix.uname().machine == "aarch64"
+        self._filter: Any = None
+
+    def call(self, name: str, *arguments: Any) -> int:
+        """A system call by its name."""
+        wrapped = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+        return checked(_syscall(ctypes.c_long(self._numbers[name]), *wrapped), name)
+
+    def clone(self, flags: int) -> tuple[int, int]:
+        """Fork with `flags`: (0, -1) in the child, (pid, pidfd) in the parent.
+
+        Python is told as os.fork would tell it. The C library keeps its own thread's id in memory: where the kernel
+        says where that is, it is brought up to date as fork(3) does.
+        """
+        pidfd, address = ctypes.c_int(-1), ctypes.c_void_p()
+        if _library.prctl(PR_GET_TID_ADDRESS, ctypes.byref(address), 0, 0, 0) == 0 and address.value:
+            flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID
+        tls, child = ctypes.c_long(0), ctypes.c_void_p(address.value)
+        last = (tls, child) if self._arm else (child, tls)
+        number = ctypes.c_long(self._numbers["clone"])
+        word = ctypes.c_ulong(flags | CLONE_PIDFD | SIGCHLD)
+        pointer = ctypes.byref(pidfd)
+        _before_fork()
+        pid = _syscall(number, word, ctypes.c_long(0), pointer, *last)
+        if pid == 0:
+            _after_in_child()
+            return 0, -1
+        _after_in_parent()
+        checked(pid, "clone")
+        return pid, pidfd.value
+
+    def pivot(self, place: str) -> None:
+        """Make the mount at `place` the root, and let go of everything else."""
+        posix.chdir(place)
+        self.call("pivot_root", b".", b".")
+        unmount(".")
+        posix.chdir("/")
+
+    def prepare_filter(self, program: bytes) -> None:
+        """Keep a seccomp program ready for install_filter()."""
+        code = ctypes.create_string_buffer(program, len(program))
+        packed = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+        self._filter = (code, ctypes.create_string_buffer(packed, len(packed)))
+
+    def install_filter(self, own_pid: int | None = None) -> None:
+        """Run every later system call of this process through the filter; `own_pid` replaces its placeholder."""
+        code, packed = self._filter
+        if own_pid is not None:
+            changed = code.raw.replace(b"\xff\xff\xff\xff", struct.pack("=I", own_pid))
+            ctypes.memmove(code, changed, len(changed))
+        control(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(packed))
+
+
+def moved_up(descriptor: int) -> int:
+    """The same open file under a number that no child is given."""
+    high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, ABOVE)
+    posix.close(descriptor)
+    return high
+
+
+def once(function: Callable[[], None]) -> bool:
+    """Try what not every kernel or container allows; False when it was refused."""
+    try:
+        function()
+    except OSError:
+        return False
+    return True
+
+
+def fail(step: str, error: BaseException) -> str:
+    """One line about what went wrong, for the parent."""
+    return f"{step}: {type(error).__name__}: {error}".encode("ascii", "replace").decode()[:400]
+
+
+assert sys.platform == "linux"

@@ -1,0 +1,98 @@
+"""What all tests share: the repository's root, the event loop that async tests run on, and sandboxes of every form."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from prismenv.contracts.jail import Sandbox
+from prismenv.isolation.blocking import BlockingSandbox
+from prismenv.isolation.jailed import JailedSandbox
+from prismenv.isolation.kinds import FORMS, problem_of
+from prismenv.isolation.portable import PortableSandbox
+
+# No deadline: how long an example takes says something about the machine, not about the code.
+settings.register_profile("prismenv", deadline=None)
+settings.load_profile("prismenv")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-form", action="store_true", help="try each case in each form of isolation, not a sample")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of the forms that a `sampled` mark names, keep every so many cases, and those that expect something else there.
+
+    What such a case tests is the same code in all forms, and one of them runs all.
+    """
+    if config.getoption("--every-form"):
+        return
+    left_out = [item for item in items if _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [item for item in items if item not in gone]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    mark, call = item.get_closest_marker("sampled"), getattr(item, "callspec", None)
+    if mark is None or call is None or call.params["form"] not in mark.args:
+        return False
+    name = "attack" if "attack" in call.params else "case"
+    case = call.params[name]
+    differs = case.get("differs", {}) if isinstance(case, dict) else case.differs
+    return bool(call.indices[name] % mark.kwargs["every"]) and call.params["form"] not in differs
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data beside the repository; tests that need it are skipped where it is absent."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no ../shared beside the repository")
+    return folder
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def new_sandbox() -> Callable[..., Sandbox]:
+    """Makes a sandbox of a form of isolation, `options` as its class takes them; skips where it is not to be had."""
+
+    def make(form: str, workers: int = 1, **options: Any) -> Sandbox:
+        for jail in FORMS:
+            if form == jail:
+                if problem_of(jail):
+                    pytest.skip(f"{jail}: {problem_of(jail)}")
+                return JailedSandbox(workers, form=jail, **options)
+        return PortableSandbox(workers, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def warm_sandbox(new_sandbox: Callable[..., Sandbox]) -> Iterator[Callable[[str], BlockingSandbox]]:
+    """Gives the sandbox of a form that all tests share, opened when it is first asked for."""
+    opened: dict[str, BlockingSandbox] = {}
+    with ExitStack() as stack:
+
+        def of(form: str) -> BlockingSandbox:
+            if form not in opened:
+                opened[form] = stack.enter_context(BlockingSandbox(new_sandbox(form)))
+            return opened[form]
+
+        yield of

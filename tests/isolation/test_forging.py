@@ -1,0 +1,152 @@
+"""Forging, as data: no wrong solution is called right by a split verdict, and its twin shows where it is.
+
+A twin says one of these words, or why nothing can be shown:
+    shared    the shared verdict, which has the suite and the solution in one process, passes it
+    naive     the program of solution and suite leaves with exit code 0
+    printed   the program prints what a judge that reads output takes for a pass
+    exhausts  the program is killed, fills what it may have, or does not end
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prismenv.isolation.attacks import Attack, load_attacks
+from prismenv.isolation.blocking import BlockingSandbox
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import Verdict, VerdictMode
+
+FORMS = ("full", "userns", "alone", "portable")
+SHOWN = ("shared", "naive", "printed", "exhausts")
+PATIENCE_SECONDS = 2
+GUARD = """
+import resource
+for kind, most in ((resource.RLIMIT_AS, 2**30), (resource.RLIMIT_FSIZE, 2**26), (resource.RLIMIT_CPU, 1), (resource.RLIMIT_CORE, 0)):
+    resource.setrlimit(kind, (most, most + (kind == resource.RLIMIT_CPU) * 2))
+del resource, kind, most
+"""  # noqa: E501 - a program
+RUN_CASES = "\nunittest.main()\n"
+RUN_FUNCTIONS = "\nfor _name in [name for name in globals() if name.startswith('test')]: globals()[_name]()\n"
+PASS = re.compile(r"^(OK|=+ \d+ passed.*|All tests passed\.)$", re.MULTILINE)
+
+
+def attacks(family: Any, *, only: Callable[[Attack], bool] = lambda _: True) -> list[Any]:
+    found = [attack for attack in load_attacks(family) if only(attack)]
+    return [pytest.param(attack, id=f"{attack.group}: {attack.name}") for attack in found]
+
+
+def judged(sandbox: BlockingSandbox, attack: Attack, mode: VerdictMode, limits: Limits | None = None) -> Verdict:
+    limits = limits or attack.allowed()
+    return sandbox.judge(attack.solution or "", attack.tests, limits=limits, module=attack.module, verdict=mode)
+
+
+def program_of(attack: Attack) -> str:
+    """Solution and suite in one file, run as people do who take the exit code for a verdict."""
+    ending = RUN_CASES if "unittest.TestCase)" in attack.tests else RUN_FUNCTIONS
+    if attack.whole or "\ncheck(" in attack.tests:
+        ending = ""
+    return f"{GUARD}{attack.solution}\n{attack.tests}{ending}"
+
+
+@pytest.mark.sampled("userns", "alone", "portable", every=4)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("attack", attacks("forge"))
+def test_a_split_verdict_is_not_forged(
+    attack: Attack, form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+) -> None:
+    if why := attack.why_not(form, "split"):
+        pytest.skip(why)
+    sandbox = warm_sandbox(form)
+    verdict = judged(sandbox, attack, "split")
+    assert attack.is_held(verdict, form), verdict.model_dump_json(indent=1) + verdict.output
+    if form == "portable":
+        return  # nothing is left there that the next run could meet
+    after = sandbox.judge("def f(): return 1", "def test_a(): assert f() == 1")
+    assert after.outcome == "passed", after.output
+
+
+@pytest.mark.parametrize("form", ["full"])
+@pytest.mark.parametrize("attack", attacks("forge", only=lambda attack: attack.shared))
+def test_what_a_shared_verdict_holds_is_held(
+    attack: Attack, form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+) -> None:
+    if why := attack.why_not(form, "shared"):
+        pytest.skip(why)
+    verdict = judged(warm_sandbox(form), attack, "shared")
+    assert attack.is_held(verdict, form), verdict.model_dump_json(indent=1) + verdict.output
+
+
+@pytest.mark.sampled("userns", "portable", every=5)
+@pytest.mark.parametrize(("form", "mode"), [*((form, "split") for form in FORMS), ("full", "shared")])
+@pytest.mark.parametrize("case", attacks("legit"))
+def test_what_only_looks_like_an_attack_passes(
+    case: Attack, form: str, mode: VerdictMode, warm_sandbox: Callable[[str], BlockingSandbox]
+) -> None:
+    verdict = judged(warm_sandbox(form), case, mode)
+    assert case.is_held(verdict, form), verdict.model_dump_json(indent=1) + verdict.output
+
+
+@pytest.mark.parametrize("attack", attacks("forge"))
+def test_its_twin_shows_where_it_works(
+    attack: Attack, warm_sandbox: Callable[[str], BlockingSandbox], tmp_path: Path
+) -> None:
+    if attack.twin not in SHOWN:
+        assert " " in attack.twin, "it says why there is none"
+        pytest.skip(attack.twin)
+    if attack.twin == "shared":
+        verdict = judged(warm_sandbox("alone"), attack, "shared", Limits(wall_seconds=30, cpu_seconds=20))
+        assert verdict.outcome == "passed", verdict.output
+        return
+    code, text = run_undefended(attack, tmp_path)
+    if attack.twin == "naive":
+        assert code == 0, text
+    elif attack.twin == "printed":
+        assert PASS.search(text), text
+    else:
+        assert code is None or code < 0 or "MemoryError" in text or len(text) > 2**20, text[-2000:]
+
+
+def run_undefended(attack: Attack, folder: Path) -> tuple[int | None, str]:
+    """The exit code, None when it had to be ended, and what was printed."""
+    (folder / "solution.py").write_text(attack.solution or "", encoding="utf-8")
+    program = folder / "program.py"
+    program.write_text(program_of(attack), encoding="utf-8")
+    output = folder / "output"
+    with output.open("wb") as stream:
+        done = subprocess.Popen(
+            [sys.executable, str(program)],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+        try:
+            done.wait(timeout=PATIENCE_SECONDS if attack.twin == "exhausts" else 60)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(done.pid, 9)
+    code = done.poll()
+    done.wait()
+    return code, output.read_bytes()[: 2 * 2**20].decode(errors="replace")
+
+
+def test_there_are_attacks_of_every_class() -> None:
+    found = load_attacks("forge")
+    assert len(found) >= 110
+    assert {attack.group for attack in found} == {
+        "leaving", "reporting", "raw frames", "agreeing", "recording", "patching", "walking", "skipping",
+        "control flow", "reaching", "shadowing", "rewriting", "killing the judge", "reading tests", "clock",
+    }  # fmt: skip
+    assert len({attack.name for attack in found}) == len(found)
+    assert not any("passed" in (attack.expect or ()) for attack in found)
+    assert len(load_attacks("legit")) >= 25

@@ -1,0 +1,173 @@
+"""What zygotes promise of processes: nothing outlives run, caller or parent, and a dead zygote costs only time."""
+
+# ruff: noqa: ASYNC110, ASYNC240, PTH208 - other processes are watched: they set no event, and proc never waits
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from prismenv.contracts.jail import Sandbox
+from prismenv.isolation import zygote
+from prismenv.isolation.cgroups import find_trees
+from prismenv.isolation.kinds import FORMS
+from prismenv.isolation.processes import descendants, use_of
+from prismenv.words.limits import Limits
+from prismenv.words.verdict import Verdict
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="zygotes need Linux")]
+
+NewSandbox = Callable[..., Sandbox]
+SLEEPER = "import time\ndef nap(): time.sleep(600)"
+NAPPING = "def test_a(): nap()"
+GOOD = ("def one(): return 1", "def test_a(): assert one() == 1")
+
+
+@pytest.fixture(params=FORMS)
+def form(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def living() -> set[int]:
+    return set(descendants(os.getpid()))
+
+
+async def grown(before: set[int], more: int) -> set[int]:
+    """The processes that came since `before`, once there are at least so many."""
+    with anyio.fail_after(30):
+        while len(living() - before) < more:
+            await anyio.sleep(0.005)
+    return living() - before
+
+
+async def gone(pids: set[int]) -> bool:
+    with anyio.move_on_after(5):
+        while any(use_of(pid) is not None for pid in pids):
+            await anyio.sleep(0.005)
+    return all(use_of(pid) is None for pid in pids)
+
+
+async def test_nothing_is_left_of_a_run_whose_caller_was_cancelled(form: str, new_sandbox: NewSandbox) -> None:
+    async with new_sandbox(form) as sandbox:
+        idle = living()
+        async with anyio.create_task_group() as group:
+            group.start_soon(sandbox.judge, SLEEPER, NAPPING)
+            running = await grown(idle, 1)
+            group.cancel_scope.cancel()
+        assert not [pid for pid in running if use_of(pid) is not None]
+        assert (await sandbox.judge(*GOOD)).outcome == "passed"
+
+
+async def test_nothing_is_left_when_the_sandbox_is_closed(form: str, new_sandbox: NewSandbox) -> None:
+    before, descriptors = living(), len(os.listdir("/proc/self/fd"))
+    async with new_sandbox(form, 2) as sandbox:
+        assert (await sandbox.judge(*GOOD)).outcome == "passed"
+        ours = living() - before
+        assert len(ours) >= 2
+    assert not [pid for pid in ours if use_of(pid) is not None]
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 2  # the loop's own may have come
+
+
+async def test_a_zygote_that_was_killed_between_runs_costs_nothing_but_time(form: str, new_sandbox: NewSandbox) -> None:
+    before = living()
+    async with new_sandbox(form) as sandbox:
+        for pid in living() - before:
+            os.kill(pid, signal.SIGKILL)
+        assert (await sandbox.judge(*GOOD)).outcome == "passed"
+
+
+async def test_a_zygote_that_was_killed_during_a_run_is_replaced_and_the_run_is_tried_again(
+    form: str, new_sandbox: NewSandbox
+) -> None:
+    before = living()
+    verdicts: list[Verdict] = []
+    async with new_sandbox(form) as sandbox:
+        zygotes = living() - before
+
+        async def judge() -> None:
+            verdicts.append(await sandbox.judge("import time\ndef nap(): time.sleep(1)", NAPPING))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(judge)
+            await grown(before | zygotes, 1)
+            for pid in zygotes:
+                os.kill(pid, signal.SIGKILL)
+    assert [verdict.outcome for verdict in verdicts] == ["passed"], verdicts[0].output
+
+
+async def test_a_zygote_that_has_served_long_is_replaced_beside_the_runs(
+    form: str, new_sandbox: NewSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygote, "USUAL_RUNS", 4)
+    before, descriptors = living(), len(os.listdir("/proc/self/fd"))
+    async with new_sandbox(form) as sandbox:
+        first = living() - before
+        with anyio.fail_after(60):
+            while first & living():  # a verdict and a program, until both zygotes are others
+                assert (await sandbox.judge(*GOOD)).outcome == "passed"
+                assert (await sandbox.run("print(1)")).stdout == "1\n"
+        assert len(living() - before) <= 2 * len(first)
+    assert living() == before
+    assert len(os.listdir("/proc/self/fd")) <= descriptors + 2  # the loop's own may have come
+
+
+async def test_nothing_survives_a_parent_that_is_killed(form: str, new_sandbox: NewSandbox, tmp_path: Path) -> None:
+    new_sandbox(form)
+    script = f"""
+import anyio
+from prismenv.isolation.jailed import JailedSandbox
+async def main():
+    async with JailedSandbox(2, form={form!r}) as sandbox:
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(sandbox.judge, {SLEEPER!r}, {NAPPING!r})
+anyio.run(main)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
+    with anyio.fail_after(60):
+        while len(descendants(parent.pid)) < 5:  # itself, two zygotes, two runs
+            await anyio.sleep(0.01)
+    below = set(descendants(parent.pid)) - {parent.pid}
+    parent.kill()
+    await parent.wait()
+    assert await gone(below)
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+
+
+async def test_many_callers_are_served_in_turn(new_sandbox: NewSandbox) -> None:
+    order: list[int] = []
+    async with new_sandbox("full", 2) as sandbox, anyio.create_task_group() as group:
+
+        async def one(number: int) -> None:
+            assert (await sandbox.judge(*GOOD, limits=Limits(wall_seconds=60))).outcome == "passed"
+            order.append(number)
+
+        for number in range(64):
+            group.start_soon(one, number)
+    assert sorted(order) == list(range(64))
+    assert all(abs(place - number) <= 8 for place, number in enumerate(order))
+
+
+async def test_thousands_of_runs_leave_nothing_behind(new_sandbox: NewSandbox) -> None:
+    def footprint() -> tuple[int, int, int]:
+        return len(living()), len(os.listdir("/proc/self/fd")), len(Path("/proc/self/mounts").read_text().splitlines())
+
+    async with new_sandbox("full") as sandbox:
+        for _ in range(20):
+            await sandbox.judge(*GOOD)
+        before = footprint()
+        for _ in range(300):
+            assert (await sandbox.judge(*GOOD)).outcome == "passed"
+        assert footprint() == before
+
+
+async def test_slots_leave_no_control_group_behind(new_sandbox: NewSandbox) -> None:
+    async with new_sandbox("full", 2):
+        folders = [folder for folder in find_trees().folders.values() if folder.exists()]
+        during = {str(path) for folder in folders for path in folder.glob("slot-*")}
+    after = {str(path) for folder in folders for path in folder.glob("slot-*")}
+    assert len(during - after) >= 2

@@ -57,6 +57,8 @@ def extract_code(text: str, language: str = "python") -> str | None:
 
 def _from_pieces(text: str) -> str | None:
     blocks = _answer_blocks(text)
+    if len(blocks) == 1 and _stands_as_it_is(blocks[0]):
+        return blocks[0].text
     sources = _sources([block.text for block in blocks])
     if not sources and not blocks:
         sources = _sources([block for block in tagged(text) if block.strip()])
@@ -79,8 +81,12 @@ def _answer_blocks(text: str) -> list[Block]:
     plain = [block for block in blocks if not block.label]
     if ours and not any(_DEFINES.search(block.text) for block in ours):
         ours += [block for block in plain if _DEFINES.search(block.text)]
-    foreign = [block for block in blocks if _LOOKS_LIKE_CODE.search(block.text)]
-    return ours or plain or foreign
+    return ours or plain or [block for block in blocks if _LOOKS_LIKE_CODE.search(block.text)]
+
+
+def _stands_as_it_is(block: Block) -> bool:
+    """True for a block that is the answer alone whether it parses or not; the usual one, so it is not parsed."""
+    return block.closed and block.label in PYTHON_LABELS and textwrap.dedent(block.text) == block.text
 
 
 def _sources(texts: Sequence[str]) -> list[Source]:

@@ -34,6 +34,7 @@ from prismenv.contracts.registry import Registration, environment_registry
 from prismenv.contracts.requests import concepts_of, positive_option, whole_option
 from prismenv.contracts.services import Services, find_environment_block, open_default_services
 from prismenv.contracts.settings import HOST_MAX_ATTEMPTS, HOST_TIMEOUT_SECONDS, EnvironmentConfig
+from prismenv.contracts.turn import Turn
 from prismenv.contracts.workflow import Workflow
 from prismenv.words.errors import (
     EnvironmentException,
@@ -128,7 +129,7 @@ class BaseEnvironment(Workflow, Judging, Environment):
         self.environment_name = environment_name
         self._crew = Crew()
         self._initialized = False
-        self._starting = anyio.Lock(fast_acquire=True)
+        self._starting = Turn()
         self._seed = seed or 0
         self._calls = 0
         self._given_services = services

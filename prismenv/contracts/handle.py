@@ -11,6 +11,7 @@ from prismenv.contracts.archive import CallRecord
 from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.observer import NodeObserver
 from prismenv.contracts.services import Services
+from prismenv.contracts.turn import Turn
 from prismenv.words.chat import Answer, TokenWatcher
 from prismenv.words.errors import AgentCommunicationException, ProtocolException, RegistryException
 from prismenv.words.nearness import did_you_mean
@@ -46,7 +47,7 @@ class AgentHandle(Mapping[str, Any]):
         self.last_answer: Answer | None = None
         self._settings = settings
         self._session_id: str | None = None
-        self._opening: anyio.Lock | None = None  # most roles of a node are never asked
+        self._opening = Turn()
         self._usage = _NOTHING
 
     async def interact(self, **inputs: Any) -> str:
@@ -74,8 +75,6 @@ class AgentHandle(Mapping[str, Any]):
         """The session's id; opens the session where it is not open yet."""
         if self._session_id is not None:
             return self._session_id
-        if self._opening is None:
-            self._opening = anyio.Lock(fast_acquire=True)
         async with self._opening:
             if self._session_id is None:
                 settings = self._settings

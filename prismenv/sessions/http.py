@@ -24,6 +24,7 @@ from loguru import logger
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.recipe import HttpInterface
+from prismenv.contracts.turn import Turn
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, excerpt, extract, receive
 from prismenv.sessions.local import RAW_LABEL
@@ -59,7 +60,7 @@ class _Session:
     templates: tuple[CompiledTemplate, ...]
     raw: bool
     shape: Shape
-    lock: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
+    turn: Turn = field(default_factory=Turn)
     calls: int = 0
     exchanges: int | None = 0
 
@@ -124,7 +125,7 @@ class HttpInterfaceClient(InterfaceClient):
     ) -> Answer:
         session = self._session(session_id, role)
         question = fit(role, session.templates, inputs) if session.templates else Question(_PLAIN, inputs)
-        async with session.lock:
+        async with session.turn:
             try:
                 with self._deadline(role):
                     text = await self._exchange(session, question)

@@ -17,6 +17,7 @@ from loguru import logger
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.transport import ChatTransport
+from prismenv.contracts.turn import Turn
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, extract, receive
 from prismenv.sessions.readers import Misfit
@@ -55,7 +56,7 @@ class _Session:
     seed: int | None
     labels: Mapping[str, Any]
     messages: list[ChatMessage]
-    lock: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
+    turn: Turn = field(default_factory=Turn)
     calls: int = 0
     watch: TokenWatcher | None = None  # of the interaction that runs
 
@@ -106,7 +107,7 @@ class InProcessInterface(InterfaceClient):
     ) -> Answer:
         session = self._session(session_id, role)
         question = fit(role, session.agent.templates, inputs)
-        async with session.lock:  # one writer at a time: a history has one order
+        async with session.turn:  # one writer at a time: a history has one order
             session.watch = watch
             return await self._exchange(session, question, inputs)
 
@@ -223,26 +224,24 @@ class InProcessInterface(InterfaceClient):
         role, number = session.agent.role, session.calls
         deadline = self._clock.monotonic() + self._tuning.timeout_seconds
         failures = 0
-        try:
-            with anyio.fail_after(self._tuning.timeout_seconds):
-                while True:
-                    try:
-                        return await self._call(session, messages, given, deadline, failures)
-                    except AgentCommunicationException as error:
-                        failures += 1
-                        if error.code not in WORTH_IT or failures >= self._tuning.retry.tries:
-                            raise
-                        asked = error.retry_after_seconds
-                        if asked is not None and asked > deadline - self._clock.monotonic():
-                            raise  # who asks for more time than there is has answered for good
-                        logger.debug("{}: {} ({}), asked again", role, error.code, error.message)
-                    await self._clock.sleep(
-                        self._tuning.retry.wait_seconds(failures, derive_seed(session.seed or 0, number), asked)
-                    )
-        except TimeoutError as error:
-            raise AgentCommunicationException(
-                f"{role}: no answer within {self._tuning.timeout_seconds:g} s", code="timed_out", subject=role
-            ) from error
+        with anyio.move_on_after(self._tuning.timeout_seconds):
+            while True:
+                try:
+                    return await self._call(session, messages, given, deadline, failures)
+                except AgentCommunicationException as error:
+                    failures += 1
+                    if error.code not in WORTH_IT or failures >= self._tuning.retry.tries:
+                        raise
+                    asked = error.retry_after_seconds
+                    if asked is not None and asked > deadline - self._clock.monotonic():
+                        raise  # who asks for more time than there is has answered for good
+                    logger.debug("{}: {} ({}), asked again", role, error.code, error.message)
+                await self._clock.sleep(
+                    self._tuning.retry.wait_seconds(failures, derive_seed(session.seed or 0, number), asked)
+                )
+        raise AgentCommunicationException(
+            f"{role}: no answer within {self._tuning.timeout_seconds:g} s", code="timed_out", subject=role
+        )
 
     async def _call(
         self,

@@ -130,6 +130,7 @@ class Runner:
             if not self._running:
                 return obstacle or self._end()
             self._take(await receive.receive())
+            self._take_all(receive)
 
     def _start(self, tasks: TaskGroup, send: _Send) -> Ending | None:
         """Start what may start; the reason when something waits and must not start, else None."""
@@ -162,6 +163,11 @@ class Runner:
         self._hooks.arrived(outcome)
         self._arrived[outcome.request.index] = outcome
         self._tell_in_order()
+
+    def _take_all(self, receive: _Receive) -> None:
+        """Take what ended together, so that what follows it starts together."""
+        while receive.statistics().current_buffer_used:
+            self._take(receive.receive_nowait())
 
     def _ask(self) -> None:
         room = self._pace.window - (self._asked - self._told)
@@ -219,8 +225,7 @@ class Runner:
 
     def _collect_leftovers(self, receive: _Receive) -> Ending:
         """After an abort: what ended and was written counts, although outcomes before it are missing."""
-        while receive.statistics().current_buffer_used:
-            self._take(receive.receive_nowait())
+        self._take_all(receive)
         for index in sorted(self._arrived):
             self._hooks.told(self._arrived.pop(index))
         if not self._waiting and not self._running:

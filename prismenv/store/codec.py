@@ -102,10 +102,10 @@ def node_values(run_id: str, outcome: NodeOutcome) -> _Values:
         "success": outcome.success,
         "fault": outcome.fault,
         "error": outcome.error,
-        "attempts": len(result.data_trail) if result else 0,
-        "success_rate": result.success_rate if result else None,
+        "attempts": len(result.data_trail) if result is not None else 0,
+        "success_rate": result.success_rate if result is not None else None,
         "wall_seconds": outcome.wall_seconds,
-        "result": dump(result, exclude=_TRAIL) if result else None,
+        "result": dump(result, exclude=_TRAIL) if result is not None else None,
     }
 
 
@@ -120,7 +120,7 @@ def attempt_values(run_id: str, outcome: NodeOutcome) -> list[_Values]:
             "attempt_num": _bounded(record.attempt_num),
             "success": record.success,
             "fault": record.fault,
-            "outcome": record.verdict.outcome if record.verdict else None,
+            "outcome": record.verdict.outcome if record.verdict is not None else None,
             "tests_passed_num": _bounded(record.tests_passed_num),
             "tests_failed_num": _bounded(record.tests_failed_num),
             "tests_errored_num": _bounded(record.tests_errored_num),
@@ -129,7 +129,7 @@ def attempt_values(run_id: str, outcome: NodeOutcome) -> list[_Values]:
             "cpu_seconds": record.cpu_seconds,
             "record": dump(record),
         }
-        for position, record in enumerate(outcome.result.data_trail if outcome.result else ())
+        for position, record in enumerate(outcome.result.data_trail if outcome.result is not None else ())
     ]
 
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from prismenv.cli.output import Screen, console, print_error, print_json, table
+from prismenv.cli.drawing import Screen, console, table
+from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
-from prismenv.engine.checkup import take_stock
+from prismenv.engine.stock import take_stock
 from prismenv.finding.catalog import CatalogEntry
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean

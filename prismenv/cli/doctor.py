@@ -8,7 +8,8 @@ from typing import Annotated
 import anyio
 import typer
 
-from prismenv.cli.output import console, print_json, table
+from prismenv.cli.drawing import console, table
+from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, located, workspaces_of
 from prismenv.cli.siege import SiegeOptions, besiege
 from prismenv.cli.terminal import EXIT_INFRASTRUCTURE

@@ -11,7 +11,7 @@ import anyio
 import typer
 from pydantic import ValidationError
 
-from prismenv.cli.output import console, print_error, print_json
+from prismenv.cli.output import print_error, print_json, say
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
 from prismenv.engine.judging import (
@@ -149,7 +149,7 @@ def _tell(judged: JudgedLine, *, as_json: bool) -> None:
     elif as_json:
         print_json(verdict_line(judged.case_id, judged.verdict))
     else:
-        console().say(f"{judged.case_id}: {_headline(judged.verdict)}")
+        say(f"{judged.case_id}: {_headline(judged.verdict)}")
 
 
 def _open_batch(batch: Path) -> AbstractContextManager[TextIO]:
@@ -178,16 +178,15 @@ def _headline(verdict: Verdict) -> str:
 
 
 def _show(verdict: Verdict) -> None:
-    screen = console()
     for case in verdict.cases:
         took = "" if case.wall_seconds is None else f"  {case.wall_seconds * 1000:.0f} ms"
-        screen.say(f"{case.outcome:<10} {case.name}{took}")
+        say(f"{case.outcome:<10} {case.name}{took}")
     if not verdict.success or verdict.output != ALL_PASSED:
-        screen.say(f"\n{verdict.output or verdict.message}\n")
+        say(f"\n{verdict.output or verdict.message}\n")
     for note in verdict.notes:
-        screen.say(f"note: {note}")
-    screen.say(_headline(verdict), style="bold green" if verdict.success else "bold red")
-    screen.say(
+        say(f"note: {note}")
+    say(_headline(verdict), style="bold green" if verdict.success else "bold red")
+    say(
         f"{verdict.wall_seconds:.2f} s wall, {verdict.cpu_seconds:.2f} s CPU, isolation {verdict.isolation}, "
         f"verdict {verdict.verdict_mode}"
     )

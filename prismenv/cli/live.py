@@ -9,7 +9,8 @@ from typing import Any, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID
 from rich.text import Text
 
-from prismenv.cli.output import Screen, console, print_error
+from prismenv.cli.drawing import Screen, console
+from prismenv.cli.output import print_error
 from prismenv.words.events import Event
 
 PLAIN_SECONDS = 2.0  # at most one plain line in this time

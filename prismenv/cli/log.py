@@ -7,7 +7,7 @@ from typing import Any
 from loguru import logger
 
 from prismenv.cli.terminal import visible
-from prismenv.finding.overrides import LOG_VARIABLE
+from prismenv.finding.variables import LOG_VARIABLE
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
 

@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from prismenv.contracts.archive import Store
-from prismenv.engine.composition import store_location
+from prismenv.engine.location import store_location
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
-from prismenv.store.database import open_store
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -32,8 +30,3 @@ def located(store: str | None, workspaces: WorkspaceSet) -> str:
     if store is not None and "://" not in store:
         store = str(Path(store).expanduser().absolute())
     return store_location(store, workspaces)
-
-
-def store_of(store: str | None, workspace: Path | None) -> Store:
-    """The store that a command reads; StorageException (`store_missing`) where there is none."""
-    return open_store(located(store, workspaces_of(workspace)), create=False)

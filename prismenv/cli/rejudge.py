@@ -6,8 +6,10 @@ from typing import Annotated
 import anyio
 import typer
 
-from prismenv.cli.output import console, print_error, print_json, table
-from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, store_of
+from prismenv.cli.archive import store_of
+from prismenv.cli.drawing import console, table
+from prismenv.cli.output import print_error, print_json
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
 from prismenv.cli.runs import RunArgument
 from prismenv.contracts.archive import Store
 from prismenv.contracts.recipe import Recipe

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from prismenv.cli.drawing import Screen, table
 from prismenv.cli.live import duration
-from prismenv.cli.output import Screen, table
 from prismenv.contracts.archive import RunRecord
 from prismenv.engine.report import RunReport
 from prismenv.engine.summaries import RunSummary

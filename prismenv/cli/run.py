@@ -13,13 +13,15 @@ import anyio
 import typer
 
 from prismenv.cli.changes import located_changes, option_changes
+from prismenv.cli.drawing import console
 from prismenv.cli.live import Watcher, open_watcher
-from prismenv.cli.output import console, print_error, print_json
+from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, workspaces_of
 from prismenv.cli.reporting import show_report
 from prismenv.cli.terminal import EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, data_output
 from prismenv.engine.campaign import load_stored_recipe, plan_campaign, run_campaign
-from prismenv.engine.composition import store_location, usual_models
+from prismenv.engine.composition import usual_models
+from prismenv.engine.location import store_location
 from prismenv.engine.report import RunReport
 from prismenv.engine.switch import StopSwitch
 from prismenv.finding.plugins import providers

@@ -7,8 +7,10 @@ from typing import Annotated, TextIO
 
 import typer
 
-from prismenv.cli.output import console, print_error, print_json, table
-from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, store_of
+from prismenv.cli.archive import store_of
+from prismenv.cli.drawing import console, table
+from prismenv.cli.output import print_error, print_json
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
 from prismenv.cli.reporting import run_row, show_summary
 from prismenv.cli.terminal import data_output
 from prismenv.contracts.archive import RunRecord

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prismenv.cli.output import console, print_json
+from prismenv.cli.output import print_json, say
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.finding.scaffold import eject as eject_file
 from prismenv.finding.scaffold import init_workspace
@@ -38,8 +38,8 @@ def init(
         print_json([str(path) for path in written])
         return
     for path in written:
-        console().say(f"wrote {path}")
-    console().say(f"next: cd {shlex.quote(str(folder))} && prismenv list")
+        say(f"wrote {path}")
+    say(f"next: cd {shlex.quote(str(folder))} && prismenv list")
 
 
 def eject(
@@ -52,7 +52,7 @@ def eject(
     if as_json:
         print_json({"path": str(path)})
     else:
-        console().say(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def register(app: typer.Typer, name: str) -> None:

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from prismenv.cli.output import console, print_error, print_json, table
+from prismenv.cli.drawing import console, table
+from prismenv.cli.output import print_error, print_json
 from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
 from prismenv.engine.attacking import Siege, Status, Tried, attack_sandbox, choose_attacks
 from prismenv.isolation.attacks import Attack

@@ -20,7 +20,8 @@ from prismenv.contracts.clock import Clock
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.services import Services
 from prismenv.engine.broadcast import Broadcast
-from prismenv.engine.composition import open_services, store_location
+from prismenv.engine.composition import open_services
+from prismenv.engine.location import store_location
 from prismenv.engine.preparing import prepare
 from prismenv.engine.report import RunReport
 from prismenv.engine.resuming import recipe_to_resume, stored_recipe

@@ -1,4 +1,4 @@
-"""Whether everything that a run needs is there: the facts behind `prismenv doctor` and `prismenv list`."""
+"""Whether everything that a run needs is there: the facts behind `prismenv doctor`."""
 
 import os
 import platform
@@ -15,12 +15,11 @@ import pydantic
 import sqlalchemy
 
 from prismenv.contracts.recipe import SandboxSettings
-from prismenv.finding.catalog import Catalog, list_catalog
+from prismenv.engine.stock import take_stock
+from prismenv.finding.catalog import Catalog
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.isolation.choice import open_sandbox
 from prismenv.isolation.kinds import available_kinds
-from prismenv.isolation.language import load_language
-from prismenv.sessions.agentfile import read_agent
 from prismenv.store.database import open_store
 from prismenv.words.errors import EnvironmentException, StorageException
 
@@ -38,12 +37,6 @@ class Check:
     name: str
     status: Status
     detail: str
-
-
-def take_stock(workspaces: WorkspaceSet) -> Catalog:
-    """Everything that can be named; files of agents and languages are read as a run would read them."""
-    readers = {"agent": read_agent, "language": lambda path: load_language(path.stem, path.parent)}
-    return list_catalog(workspaces, readers)
 
 
 async def check_up(workspaces: WorkspaceSet, store: str) -> list[Check]:

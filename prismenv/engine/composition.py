@@ -18,9 +18,9 @@ from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.contracts.transport import ProviderContext
+from prismenv.engine.location import store_location
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import broken_plugin, load_environments
-from prismenv.finding.overrides import STORE_VARIABLE
 from prismenv.finding.plugins import providers
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.isolation.choice import open_sandbox
@@ -31,17 +31,8 @@ from prismenv.sessions.models import open_transports
 from prismenv.store.database import open_store
 from prismenv.words.errors import RegistryException
 
-DEFAULT_STORE = ".prismenv/prismenv.db"
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
 MODEL_VARIABLE = "PRISMENV_MODELS__"
-
-
-def store_location(named: str | None, workspaces: WorkspaceSet) -> str:
-    """Where a store is: a URL as it is, a path within the project folder; None is the usual one:
-    PRISMENV_STORE's, the workspace's, or the default.
-    """
-    chosen = named or os.environ.get(STORE_VARIABLE) or workspaces.store or DEFAULT_STORE
-    return chosen if "://" in chosen else str(workspaces.project_folder / chosen)
 
 
 @asynccontextmanager

@@ -18,10 +18,11 @@ from prismenv.finding.benchfiles import (
     load_tree,
 )
 from prismenv.finding.discovery import LoadedPlugin, broken_plugin, load_environments
+from prismenv.finding.folders import Workspace
 from prismenv.finding.plugins import installed
 from prismenv.finding.recipes import FOLDER as RECIPES
 from prismenv.finding.recipes import load_recipe
-from prismenv.finding.workspace import YAML_FILES, Workspace, WorkspaceSet
+from prismenv.finding.workspace import YAML_FILES, WorkspaceSet
 from prismenv.finding.yamlfile import load_yaml
 from prismenv.words.errors import ConfigurationException, RegistryException
 

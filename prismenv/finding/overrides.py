@@ -15,15 +15,12 @@ from pydantic import BaseModel
 from prismenv.contracts.recipe import Recipe
 from prismenv.finding.complaints import KeyPath, field_names
 from prismenv.finding.layers import Layer
-from prismenv.finding.workspace import WORKSPACE_VARIABLE
+from prismenv.finding.variables import LOG_VARIABLE, RESERVED, STORE_VARIABLE, WORKSPACE_VARIABLE
 from prismenv.finding.yamltext import parse_yaml
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
 
 PREFIX = "PRISMENV_"
-STORE_VARIABLE = "PRISMENV_STORE"
-LOG_VARIABLE = "PRISMENV_LOG"  # how much the command line logs
-RESERVED = (WORKSPACE_VARIABLE, STORE_VARIABLE, LOG_VARIABLE)  # names that are no key paths
 
 
 def variable_layers(environ: Mapping[str, str], ignore: Sequence[str] = ()) -> list[Layer]:

@@ -16,9 +16,9 @@ from prismenv.contracts import hookspecs
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.contracts.transport import ProviderEntry
 from prismenv.finding.failure import explain
+from prismenv.finding.folders import BUILT_IN
 
 OWN = "prismenv"  # our own distribution, which comes first
-BUILT_IN = "built-in"
 
 _Entry = TypeVar("_Entry", ProviderEntry, PolicyEntry)
 

@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from prismenv.finding.folders import BUILT_IN, Workspace
 from prismenv.finding.overriding import declare_overrides, relative_imports
-from prismenv.finding.workspace import BUILT_IN, Workspace, WorkspaceSet
+from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
 

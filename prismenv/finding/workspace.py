@@ -9,18 +9,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from prismenv.finding.folders import BUILT_IN, Workspace, builtin_workspace, folder_of
 from prismenv.finding.plugins import installed
+from prismenv.finding.variables import WORKSPACE_VARIABLE
 from prismenv.finding.yamlfile import load_yaml, validate
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.mapping import FrozenModel
 from prismenv.words.nearness import did_you_mean
 
 MARKER = "prismenv.yaml"
-WORKSPACE_VARIABLE = "PRISMENV_WORKSPACE"
-FOLDERS = ("agents", "configs", "environments", "sandbox")
-BUILT_IN = "built-in"
 YAML_FILES = "*.y*ml"  # a pattern for `files`
-_PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = ("", ".yaml", ".yml", ".py")
 
 
@@ -33,24 +31,6 @@ class WorkspaceMarker(FrozenModel):
 
     name: str | None = None  # what lists call the workspace; nothing: `workspace`
     store: str | None = None  # where results go, in this folder or as a URL; a recipe may say otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Workspace:
-    """One workspace. `origin` is what lists call it: `built-in`, a package's name, or the user's own name for it."""
-
-    root: Path
-    origin: str
-
-    @property
-    def built_in(self) -> bool:
-        """True for the engine's own."""
-        return self.origin == BUILT_IN
-
-    def files(self, kind: str, pattern: str) -> list[Path]:
-        """The files of one of its folders (`agents`, `sandbox/languages`) that match `pattern`, sorted by name."""
-        folder = self.root / _folder(kind)
-        return sorted(path for path in folder.glob(pattern) if path.is_file())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +59,7 @@ class WorkspaceSet:
             )
         for workspace in self.members:
             for suffix in _SUFFIXES:
-                path = workspace.root / _folder(kind) / f"{stem}{suffix}"
+                path = workspace.root / folder_of(kind) / f"{stem}{suffix}"
                 if is_file(path):
                     return path
         stems = self.stems(kind)
@@ -122,22 +102,6 @@ def find_workspaces(
 def package_workspaces() -> tuple[Workspace, ...]:
     """The workspaces that installed packages bring, in the order of the packages' names."""
     return tuple(Workspace(path, origin) for path, origin in installed().workspaces())
-
-
-def builtin_workspace() -> Workspace:
-    """The engine's own workspace: inside the wheel, else the checkout that the package stands in."""
-    wheel = _PACKAGE / "_workspace"
-    if wheel.is_dir():
-        return Workspace(wheel, BUILT_IN)
-    checkout = _PACKAGE.parent
-    project = checkout / "pyproject.toml"
-    if project.is_file() and 'name = "prismenv"' in project.read_text(encoding="utf-8"):
-        return Workspace(checkout, BUILT_IN)
-    raise ConfigurationException(
-        f"{_PACKAGE}: the built-in workspace ({', '.join(FOLDERS)}) is missing from this installation",
-        code="installation_broken",
-        hint="Install prismenv again, from its wheel or with pip install --editable on a checkout.",
-    )
 
 
 def read_marker(root: Path) -> WorkspaceMarker:
@@ -183,13 +147,3 @@ def _user_root(start: Path, explicit: Path | None, environ: Mapping[str, str]) -
             hint=f"prismenv init {explicit} makes a workspace there.",
         )
     return root
-
-
-def _folder(kind: str) -> str:
-    if kind.split("/", maxsplit=1)[0] not in FOLDERS or ".." in kind:
-        raise ConfigurationException(
-            f"a workspace has no folder {kind!r}{did_you_mean(kind, FOLDERS)}; it has {', '.join(FOLDERS)}",
-            code="bad_name",
-            subject=kind,
-        )
-    return kind

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from prismenv.finding.workspace import builtin_workspace
+from prismenv.finding.folders import builtin_workspace
 from prismenv.finding.yamlfile import load_yaml, validate
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.limits import Limits

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from prismenv.contracts.jail import Sandbox
-from prismenv.finding.workspace import builtin_workspace
+from prismenv.finding.folders import builtin_workspace
 from prismenv.isolation.bundle import GuestBundle, load_bundle
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial

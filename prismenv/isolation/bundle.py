@@ -3,11 +3,10 @@
 import hashlib
 import marshal
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
+from prismenv.isolation.bytecode import compiled
 from prismenv.isolation.language import GuestParts
 
 # The first line of every guest: reads two chunks from descriptor 0, its own code and the payload. marshal decodes what
@@ -75,13 +74,8 @@ def load_bundle(folder: Path, parts: GuestParts) -> GuestBundle:
     digest = hashlib.sha256()
     codes = {}
     for name in (*parts.parts, *parts.on_demand):
-        source = (folder / f"{name}.py").read_bytes()
+        path = folder / f"{name}.py"
+        source = path.read_bytes()
         digest.update(name.encode() + b"\0" + source + b"\0")
-        codes[name] = _compiled(name, source)
+        codes[name] = compiled(path, source)
     return GuestBundle(chunk=chunk((codes, list(parts.parts))), digest=digest.hexdigest()[:16])
-
-
-@cache
-def _compiled(name: str, source: bytes) -> CodeType:
-    """The code of a part; bundles have most parts in common, and compiling one takes milliseconds."""
-    return compile(source, f"<prismenv {name}>", "exec", dont_inherit=True, optimize=2)

@@ -5,9 +5,10 @@ namespaces are forbidden.
 """
 
 import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from prismenv.isolation.bundle import BOOT, load_bundle
 from prismenv.isolation.language import LanguageProfile, Side
@@ -22,24 +23,35 @@ Form = Literal["full", "userns", "alone"]
 KIND_OF: dict[Form, Isolation] = {"full": "full", "userns": "unprivileged", "alone": "unprivileged"}
 
 
-def zygote_design(profile: LanguageProfile, folder: Path, form: Form, side: Side, *, warm: bool = True) -> ZygoteDesign:
-    """The design for one side of one language; `folder` is the workspace's `sandbox`.
+def zygote_designs(
+    profile: LanguageProfile, folder: Path, form: Form, sides: Sequence[Side], *, warm: bool = True
+) -> dict[Side, ZygoteDesign]:
+    """The designs for sides of one language; `folder` is the workspace's `sandbox`.
 
     Without `warm` nothing is loaded early.
     """
-    guest = profile.guest
-    parts = guest.zygote_parts(side)
     calls = load_profile(profile.seccomp, folder / "seccomp")
-    config = {
+    shared = {
         "form": form,
         "numbers": numbers_here(),
         "filter": filter_program(calls, platform.machine(), alone=form == "alone"),
         "root": {name: list(value) for name, value in asdict(root_plan()).items()},
         "environment": list(profile.environment),
+        "packages": None,
+    }
+    return {side: _design(profile, folder, side, shared, warm=warm) for side in sides}
+
+
+def _design(
+    profile: LanguageProfile, folder: Path, side: Side, shared: Mapping[str, Any], *, warm: bool
+) -> ZygoteDesign:
+    guest = profile.guest
+    parts = guest.zygote_parts(side)
+    config = {
+        **shared,
         "warm_modules": list(guest.warm.modules) if warm else [],
         "warm_parts": [name for name in guest.warm.parts if name in parts.parts] if warm else [],
         "on_demand": list(parts.on_demand) if warm else [],
-        "packages": None,
     }
     command = profile.filled(guest.start, boot=BOOT)
     return ZygoteDesign(command, dict(profile.environment), load_bundle(folder / "guests", parts).chunk, config)

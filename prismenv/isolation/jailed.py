@@ -17,7 +17,7 @@ import anyio.to_thread
 from prismenv.isolation.base import GuestCall, GuestSandbox, LanguageKit
 from prismenv.isolation.bridge import bridges
 from prismenv.isolation.bundle import chunk
-from prismenv.isolation.design import KIND_OF, Form, with_packages, zygote_design
+from prismenv.isolation.design import KIND_OF, Form, with_packages, zygote_designs
 from prismenv.isolation.folder import private_folder
 from prismenv.isolation.language import SIDE_OF, Side
 from prismenv.isolation.launch import Ending, StopSignal
@@ -74,8 +74,8 @@ class JailedSandbox(GuestSandbox):
         sides: tuple[Side, Side] = ("judge", "solution")
         packages, shelf = self._packages, self._shelf()
         designs = {
-            side: with_packages(zygote_design(profile, self._folder, self.form, side), packages, shelf)
-            for side in sides
+            side: with_packages(design, packages, shelf)
+            for side, design in zygote_designs(profile, self._folder, self.form, sides).items()
         }
         for _ in range(self.workers):
             self._all.extend(Worker(designs[side], self._new_place(), self.form) for side in sides)

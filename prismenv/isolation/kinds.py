@@ -5,8 +5,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from prismenv.finding.workspace import builtin_workspace
-from prismenv.isolation.design import KIND_OF, Form, zygote_design
+from prismenv.finding.folders import builtin_workspace
+from prismenv.isolation.design import KIND_OF, Form, zygote_designs
 from prismenv.isolation.folder import remove_folder
 from prismenv.isolation.language import load_language
 from prismenv.isolation.worker import Worker
@@ -29,7 +29,8 @@ def problem_of(form: Form) -> str:
     folder = builtin_workspace().root / "sandbox"
     root = Path(tempfile.mkdtemp(prefix="prismenv-"))
     try:
-        design = zygote_design(load_language("python", folder / "languages"), folder, form, "solution", warm=False)
+        profile = load_language("python", folder / "languages")
+        design = zygote_designs(profile, folder, form, ["solution"], warm=False)["solution"]
         place = root / "root"
         place.mkdir()
         worker = Worker(design, place, form)

@@ -15,7 +15,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from prismenv.finding.complaints import KeyPath, dotted, entry
-from prismenv.finding.workspace import YAML_FILES, Workspace, WorkspaceSet
+from prismenv.finding.folders import Workspace
+from prismenv.finding.workspace import YAML_FILES, WorkspaceSet
 from prismenv.finding.yamlfile import YamlDocument, load_yaml, validate
 from prismenv.sessions.folding import folded_texts
 from prismenv.sessions.jinja import PromptSyntaxError, check_names, compile_prompt, names_in

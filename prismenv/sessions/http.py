@@ -29,7 +29,8 @@ from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, excerpt, extract, receive
 from prismenv.sessions.local import RAW_LABEL
 from prismenv.sessions.retry import RetryPolicy
-from prismenv.sessions.service import Ask, Reply, ServiceConnection, read_secret
+from prismenv.sessions.secret import read_secret
+from prismenv.sessions.service import Ask, Reply, ServiceConnection
 from prismenv.sessions.template import CompiledTemplate, Question, fit, require_fit, text_of
 from prismenv.words.chat import Answer, TokenWatcher
 from prismenv.words.errors import (

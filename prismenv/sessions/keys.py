@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prismenv.contracts.keys import KeySource
-from prismenv.sessions.service import Secret, fits_header
+from prismenv.sessions.secret import Secret, fits_header
 from prismenv.words.errors import ConfigurationException
 
 VARIABLE_PARAM, FILE_PARAM = "api_key_variable", "api_key_file"

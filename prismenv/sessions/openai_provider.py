@@ -14,7 +14,7 @@ from prismenv.contracts.transport import ChatTransport, ModelReference, Provider
 from prismenv.sessions.keys import read_key
 from prismenv.sessions.openai_transport import OpenAITransport, require_library
 from prismenv.sessions.refusals import Asked
-from prismenv.sessions.service import Secret
+from prismenv.sessions.secret import Secret
 from prismenv.words.errors import ConfigurationException
 
 

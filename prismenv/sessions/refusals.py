@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from prismenv.sessions.answer import excerpt
-from prismenv.sessions.service import Secret
+from prismenv.sessions.secret import Secret
 from prismenv.words.errors import AgentCommunicationException
 
 _QUOTA_CODES = frozenset(

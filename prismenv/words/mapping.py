@@ -13,13 +13,13 @@ class FrozenModel(BaseModel):
     No field is NaN or infinite: JSON has no such numbers, and a record must be read back as it was written.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class MappingModel(BaseModel):
     """A frozen record that also reads as a mapping, unknown keys included; dict(record) gives its top level."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False, defer_build=True)
 
     def _fields(self) -> dict[str, Any]:
         return {**self.__dict__, **(self.__pydantic_extra__ or {})}

@@ -12,7 +12,7 @@ import pytest
 
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.campaign import load_stored_recipe, plan_campaign, run_campaign
-from prismenv.engine.composition import store_location
+from prismenv.engine.location import store_location
 from prismenv.engine.report import RunReport
 from prismenv.engine.switch import StopSwitch
 from prismenv.finding.workspace import WorkspaceSet

@@ -16,7 +16,8 @@ from prismenv.finding.benchfiles import (
     load_phases,
     load_tree,
 )
-from prismenv.finding.workspace import WorkspaceSet, builtin_workspace, find_workspaces
+from prismenv.finding.folders import builtin_workspace
+from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.words.errors import ConfigurationException
 
 # Written as PrismBench writes them: quoted names, block lists, comments at the ends of lines, a phase without scoring.

@@ -13,7 +13,8 @@ import pytest
 import prismenv
 from prismenv.contracts.registry import environment_registry
 from prismenv.finding.discovery import PARENT, LoadedPlugin, load_environments
-from prismenv.finding.workspace import BUILT_IN, Workspace, WorkspaceSet
+from prismenv.finding.folders import BUILT_IN, Workspace
+from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 
 NODE = """\

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from prismenv.contracts.recipe import HttpInterface, Recipe
 from prismenv.contracts.registry import environment_registry
+from prismenv.finding.folders import builtin_workspace
 from prismenv.finding.recipes import LoadedRecipe, dump_recipe, load_recipe, recipe_names, resolve_cells
-from prismenv.finding.workspace import WorkspaceSet, builtin_workspace, find_workspaces
+from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.words.errors import ConfigurationException
 
 TREE = "tree_configs: {concepts: [loops, sorting], difficulties: [easy, hard]}\n"

@@ -12,9 +12,10 @@ import yaml
 from prismenv.contracts.registry import environment_registry
 from prismenv.finding.catalog import list_catalog
 from prismenv.finding.discovery import load_environments
+from prismenv.finding.folders import BUILT_IN, Workspace
 from prismenv.finding.recipes import load_recipe
 from prismenv.finding.scaffold import eject, init_workspace
-from prismenv.finding.workspace import BUILT_IN, Workspace, WorkspaceSet, find_workspaces
+from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.words.errors import ConfigurationException
 
 ENVIRONMENT = '''\

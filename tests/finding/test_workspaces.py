@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismenv.finding.workspace import FOLDERS, Workspace, WorkspaceSet, builtin_workspace, find_workspaces
+from prismenv.finding.folders import FOLDERS, Workspace, builtin_workspace
+from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.words.errors import ConfigurationException
 
 

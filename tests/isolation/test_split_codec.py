@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from prismenv.finding.workspace import builtin_workspace
+from prismenv.finding.folders import builtin_workspace
 
 GUESTS = builtin_workspace().root / "sandbox" / "guests"
 

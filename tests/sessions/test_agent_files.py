@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from prismenv.answers.suites import stubs_for
-from prismenv.finding.workspace import Workspace, WorkspaceSet
+from prismenv.finding.folders import Workspace
+from prismenv.finding.workspace import WorkspaceSet
 from prismenv.sessions.agentfile import AgentFile, load_agents, read_agent, unknown_role
 from prismenv.sessions.values import json_name
 from prismenv.words.errors import ConfigurationException

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from prismenv.contracts.clock import SystemClock
-from prismenv.finding.workspace import Workspace, WorkspaceSet
+from prismenv.finding.folders import Workspace
+from prismenv.finding.workspace import WorkspaceSet
 from prismenv.sessions.agentfile import AgentFile, load_agents, read_agent
 from prismenv.sessions.local import InProcessInterface
 from prismenv.testing.transport import Answers, ScriptedTransport

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import prismenv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,16 +39,40 @@ def test_importing_prismenv_imports_no_dependency() -> None:
     assert answer.stdout.strip() == "[]"
 
 
-def test_the_help_imports_no_engine() -> None:
+def imported_by(*words: str) -> set[str]:
+    """The packages that a call of the command line imports."""
     program = (
-        "import sys\nsys.argv = ['prismenv', '--help']\nfrom prismenv.cli.main import main\n"
+        f"import sys\nsys.argv = ['prismenv', *{words!r}]\nfrom prismenv.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(sorted({'pydantic', 'sqlalchemy', 'httpx', 'jinja2', 'yaml', 'openai', 'aiohttp'} & set(sys.modules)))"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent
     )
-    assert answer.stdout.strip().splitlines()[-1] == "[]"
+    return set(answer.stdout.splitlines()[-1].split())
+
+
+ENGINE = {"pydantic", "yaml", "anyio"}
+STORE = {"sqlalchemy"}
+DRAWING = {"rich"}
+MODELS = {"httpx", "jinja2", "openai", "aiohttp", "re2", "jsonschema_rs"}
+
+
+@pytest.mark.parametrize(
+    ("words", "not_needed"),
+    [
+        (["--help"], ENGINE | STORE | DRAWING | MODELS),
+        (["--version"], ENGINE | STORE | DRAWING | MODELS),
+        (["judge", "--help"], STORE | DRAWING | MODELS),
+        (["judge", "no-such-file", "no-such-file"], STORE | DRAWING | MODELS | {"pluggy"}),
+        (["init", "--help"], STORE | DRAWING | MODELS),
+        (["list", "--json"], STORE | MODELS),
+        (["runs", "--help"], MODELS),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_imports_only_what_it_needs(words: list[str], not_needed: set[str]) -> None:
+    assert not_needed & imported_by(*words) == set()
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

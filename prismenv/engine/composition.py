@@ -61,6 +61,15 @@ async def open_services(
         yield replace(services, store=store)
 
 
+@asynccontextmanager
+async def open_interface(
+    recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, *, clock: Clock | None = None
+) -> AsyncIterator[InterfaceClient]:
+    """The LLM interface that the recipe names, alone; ConfigurationException for what the recipe has wrong."""
+    async with AsyncExitStack() as stack:
+        yield await _open_interface(stack, recipe, agents, folder, clock or SystemClock())
+
+
 async def _enter(
     stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
 ) -> Services:

@@ -63,7 +63,7 @@ def try_role(
     if by_default:
         print_error(f"no model is named for {role}, so {chosen} answers; --model names another")
     with loaded.placing():
-        done = anyio.run(interact_once, Trial(role, given, loaded.recipe, agents, loaded.folder))
+        done = anyio.run(interact_once, Trial(role, given, loaded.recipe, workspaces, loaded.folder))
     if as_json:
         print_json(_json(done))
     else:

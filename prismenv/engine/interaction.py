@@ -9,7 +9,8 @@ from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.recipe import HttpInterface, Recipe
 from prismenv.engine.composition import DEFAULT_MODEL, open_interface
-from prismenv.sessions.agentfile import AgentFile, unknown_role
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.sessions.agentfile import AgentFile, load_agents, unknown_role
 from prismenv.sessions.local import InProcessInterface
 from prismenv.sessions.models import DEFAULT
 from prismenv.words.chat import ChatMessage
@@ -27,7 +28,7 @@ class Trial:
     role: str
     inputs: Mapping[str, Any]
     recipe: Recipe
-    agents: Mapping[str, AgentFile]
+    workspaces: WorkspaceSet
     folder: Path
 
 
@@ -76,10 +77,10 @@ async def interact_once(trial: Trial, clock: Clock | None = None) -> Interaction
     """
     clock = clock or SystemClock()
     role, recipe = trial.role, trial.recipe
-    model, by_default = model_for(role, recipe, trial.agents)
+    model, by_default = model_for(role, recipe, load_agents(trial.workspaces))
     if by_default:
         recipe = recipe.model_copy(update={"models": {**recipe.models, role: model}})
-    async with open_interface(recipe, trial.agents, trial.folder, clock=clock) as interface:
+    async with open_interface(recipe, trial.workspaces, trial.folder, clock=clock) as interface:
         session_id = await interface.initialize_session(role, seed=derive_seed(recipe.seed, role))
         try:
             return replace(await _asked(interface, session_id, trial, clock), model=model)
@@ -95,14 +96,14 @@ async def _asked(interface: InterfaceClient, session_id: str, trial: Trial, cloc
     except AgentCommunicationException as error:
         if error.code not in ANSWERED:
             raise
-        asked = _conversation(interface, session_id, role) or _asked_in_vain(error)
+        asked = await _conversation(interface, session_id, role) or _asked_in_vain(error)
         took = clock.monotonic() - started
         return Interaction(role, None, "", asked, None, error.raw, error.usage, took, error=str(error))
     return Interaction(
         role=role,
         model=None,
         template=answer.template,
-        messages=_conversation(interface, session_id, role),
+        messages=await _conversation(interface, session_id, role),
         text=answer.text,
         raw=answer.raw,
         usage=answer.usage,
@@ -113,9 +114,11 @@ async def _asked(interface: InterfaceClient, session_id: str, trial: Trial, cloc
     )
 
 
-def _conversation(interface: InterfaceClient, session_id: str, role: str) -> tuple[ChatMessage, ...]:
+async def _conversation(interface: InterfaceClient, session_id: str, role: str) -> tuple[ChatMessage, ...]:
     """The messages so far; empty where the interface keeps them elsewhere, or keeps no more than the system prompt."""
-    messages = interface.history(session_id, role) if isinstance(interface, InProcessInterface) else ()
+    messages: tuple[ChatMessage, ...] = ()
+    if isinstance(interface, InProcessInterface):
+        messages = await interface.conversation(session_id, role)
     return messages if any(message.role != "system" for message in messages) else ()
 
 

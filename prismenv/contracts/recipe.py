@@ -11,9 +11,16 @@ from prismenv.words.verdict import DEFAULT_VERDICT, Isolation, VerdictMode
 
 
 class LocalInterface(FrozenModel):
-    """The LLM interface inside this process."""
+    """The LLM interface inside this process.
+
+    Sessions in the `store` (the run's) survive the process, and several processes may speak in them by turns.
+    """
 
     type: Literal["local"] = "local"  # this one
+    sessions: Literal["memory", "store"] = "memory"  # where conversations are kept
+    session_idle_seconds: Annotated[float | None, BeforeValidator(number_only)] = Field(
+        default=86_400.0, gt=0
+    )  # a session that nobody used for so long is forgotten; None: never
 
 
 class HttpInterface(FrozenModel):
@@ -26,7 +33,16 @@ class HttpInterface(FrozenModel):
     token_variable: str | None = None  # name of the environment variable that holds the bearer token; None: no token
 
 
-InterfaceSettings = Annotated[LocalInterface | HttpInterface, Field(discriminator="type")]
+def _local_by_default(value: Any) -> Any:
+    """Settings without a type are the local interface's, unless they speak of an address."""
+    if isinstance(value, dict) and not {"type", "url"} & value.keys():
+        return {"type": "local", **value}
+    return value
+
+
+InterfaceSettings = Annotated[
+    LocalInterface | HttpInterface, Field(discriminator="type"), BeforeValidator(_local_by_default)
+]
 
 
 class SearchSettings(PlainNumbers, FrozenModel):

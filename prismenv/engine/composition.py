@@ -26,9 +26,11 @@ from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
 from prismenv.sessions.http import HttpInterfaceClient
-from prismenv.sessions.local import InProcessInterface
+from prismenv.sessions.keeping import SessionKeeper
+from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
 from prismenv.store.database import open_store
+from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import RegistryException
 
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
@@ -52,22 +54,38 @@ async def open_services(
         yield replace(services, store=store)
 
 
+@asynccontextmanager
+async def open_interface(
+    recipe: Recipe, workspaces: WorkspaceSet, folder: Path, *, clock: Clock | None = None
+) -> AsyncIterator[InterfaceClient]:
+    """The LLM interface that the recipe names, alone; ConfigurationException for what the recipe has wrong."""
+    async with AsyncExitStack() as stack:
+        yield await _open_interface(stack, recipe, workspaces, folder, clock or SystemClock())
+
+
 async def _enter(
     stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
 ) -> Services:
-    interface = await _open_interface(stack, recipe, load_agents(workspaces), folder, clock)
+    interface = await _open_interface(stack, recipe, workspaces, folder, clock)
     sandbox = await stack.enter_async_context(open_sandbox(recipe.sandbox, recipe.concurrency.sandboxes))
     return Services(interface=interface, sandbox=sandbox, clock=clock, folder=folder)
 
 
 async def _open_interface(
-    stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, clock: Clock
+    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
 ) -> InterfaceClient:
-    if isinstance(recipe.interface, HttpInterface):
-        return await stack.enter_async_context(HttpInterfaceClient(recipe.interface, agents, clock))
+    agents, settings = load_agents(workspaces), recipe.interface
+    if isinstance(settings, HttpInterface):
+        return await stack.enter_async_context(HttpInterfaceClient(settings, agents, clock))
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, providers(), context))
-    return await stack.enter_async_context(InProcessInterface(agents, transports, clock, models=transports.model))
+    tuning = LocalTuning(idle_seconds=settings.session_idle_seconds)
+    if settings.sessions == "store":
+        archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
+        tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))
+    return await stack.enter_async_context(
+        InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
+    )
 
 
 @asynccontextmanager

@@ -22,18 +22,25 @@ def describe(error: ValidationError, model: type[BaseModel], data: Any, label: L
     `data` is what was validated; `label` gives the beginning of the line for a key path within it. With `partial` the
     data is a part of a whole: what is missing, or wrong with the whole, is left out, and there may be no line.
     """
+    lines = [f"{label(path)}: {what}" for path, what in complaints(error, model, data, partial=partial)]
+    if len(lines) > MOST_SHOWN:
+        lines[MOST_SHOWN:] = [f"and {len(lines) - MOST_SHOWN} more"]
+    return "\n".join(lines)
+
+
+def complaints(
+    error: ValidationError, model: type[BaseModel], data: Any, *, partial: bool = False
+) -> list[tuple[KeyPath, str]]:
+    """Each wrong value of `data` by its key path, with what was found and what is allowed; as `describe` says it."""
     located = [
         (_data_path(item["loc"], data), item)
         for item in error.errors(include_url=False)
         if not (partial and (item["type"] == "missing" or not item["loc"]))
     ]
-    lines = []
-    for path, group in groupby(located, key=lambda pair: pair[0]):
-        items = [item for _, item in group]
-        lines.append(f"{label(path)}: {_complaint(items, model, path)}")
-    if len(lines) > MOST_SHOWN:
-        lines[MOST_SHOWN:] = [f"and {len(lines) - MOST_SHOWN} more"]
-    return "\n".join(lines)
+    return [
+        (path, _complaint([item for _, item in group], model, path))
+        for path, group in groupby(located, key=lambda pair: pair[0])
+    ]
 
 
 def labelled(place: str, path: KeyPath) -> str:

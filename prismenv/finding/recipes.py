@@ -71,6 +71,20 @@ def load_recipe(
     whatever is wrong, with the nearest right name.
     """
     path, layers = _base_layers(name_or_path, workspaces)
+    return _resolved(path, layers, workspaces, environ, sets)
+
+
+def bare_recipe(
+    name: str, workspaces: WorkspaceSet, environ: Mapping[str, str], sets: Sequence[str] = ()
+) -> LoadedRecipe:
+    """What every recipe is without a file of its own: the workspace's settings, PRISMENV_* variables, `--set`."""
+    layers = [Layer({"name": name}, lambda _: name)]
+    return _resolved(workspaces.project_folder, layers, workspaces, environ, sets)
+
+
+def _resolved(
+    path: Path, layers: list[Layer], workspaces: WorkspaceSet, environ: Mapping[str, str], sets: Sequence[str]
+) -> LoadedRecipe:
     if workspaces.store is not None:
         marker = workspaces.project_folder / MARKER
         layers.insert(0, Layer({"output": {"store": workspaces.store}}, lambda _: f"{marker}: store"))

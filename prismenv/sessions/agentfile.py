@@ -7,19 +7,20 @@ give code unless their file says otherwise, since a fenced answer is no program.
 keep their lines.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from prismenv.finding.complaints import KeyPath, dotted, entry
+from prismenv.finding.complaints import MOST_SHOWN, KeyPath, complaints, dotted, entry
 from prismenv.finding.folders import Workspace
 from prismenv.finding.workspace import YAML_FILES, WorkspaceSet
-from prismenv.finding.yamlfile import YamlDocument, load_yaml, validate
+from prismenv.finding.yamlfile import YamlDocument, load_yaml
 from prismenv.sessions.folding import folded_texts
-from prismenv.sessions.jinja import PromptSyntaxError, check_names, compile_prompt, names_in
+from prismenv.sessions.jinja import compile_prompt
+from prismenv.sessions.promptfaults import PromptFaults, check_prompt, prompt_faults
 from prismenv.sessions.readers import Reader, field_reader, schema_reader
 from prismenv.sessions.template import CompiledTemplate, heading, split_slots, text_of
 from prismenv.sessions.values import AgentInput, AgentOutput, json_name
@@ -28,7 +29,7 @@ from prismenv.words.mapping import FrozenModel
 from prismenv.words.nearness import nearest
 
 CODE_ROLES = frozenset({"problem_fixer", "problem_solver", "test_generator"})
-_SLOT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+TEMPLATES = "interaction_templates"
 
 
 class InteractionTemplate(FrozenModel):
@@ -47,24 +48,12 @@ class InteractionTemplate(FrozenModel):
             raise ValueError(f"inputs named twice: {', '.join(twice)}")
         if len(self.outputs) > 1 and "response" not in [output.name for output in self.outputs]:
             raise ValueError("with several outputs one must be called response: it is the answer")
-        if self.syntax == "jinja":
-            if self.template is None:
+        if self.template is None:
+            if self.syntax == "jinja":
                 raise ValueError("syntax: jinja belongs to a template text, and there is none")
-            check_names(self.template, names)
-        elif self.template is not None:
-            self._check_slots(self.template, names)
+        else:
+            check_prompt(self.template, names, jinja=self.syntax == "jinja")
         return self
-
-    @staticmethod
-    def _check_slots(text: str, names: list[str]) -> None:
-        slots = set(_SLOT.findall(text))
-        if unused := [name for name in names if name not in slots]:
-            near = nearest(unused[0], sorted(slots - set(names)))
-            also = f"; it has {{{near}}}" if near else ""
-            raise ValueError(f"the template has no slot {{{unused[0]}}} for the input {unused[0]!r}{also}")
-        for slot in sorted(slots - set(names)):  # other braces are plain text, a slip of an input's name is not
-            if near := nearest(slot, names, cutoff=0.8):
-                raise ValueError(f"the slot {{{slot}}} names no input; did you mean {{{near}}}?")
 
     @property
     def response(self) -> AgentOutput:
@@ -90,15 +79,9 @@ class AgentFile(FrozenModel):
     @field_validator("interaction_templates")
     @classmethod
     def _templates_differ(cls, templates: dict[str, InteractionTemplate]) -> dict[str, InteractionTemplate]:
-        seen: dict[frozenset[str], str] = {}
-        for name, template in templates.items():
-            inputs = frozenset(given.name for given in template.inputs)
-            if inputs in seen:
-                raise ValueError(
-                    f"interaction_templates {seen[inputs]!r} and {name!r} take the same inputs, by which "
-                    f"they are chosen"
-                )
-            seen[inputs] = name
+        inputs = {name: [given.name for given in template.inputs] for name, template in templates.items()}
+        if clashes := list(_same_inputs(inputs)):
+            raise ValueError("; ".join(what for _, what in clashes))
         return templates
 
     def compiled(self) -> tuple[CompiledTemplate, ...]:
@@ -181,52 +164,119 @@ def _defined_twice(role: str, first: Path, second: Path) -> ConfigurationExcepti
 
 
 def read_agent(path: Path) -> AgentFile:
-    """The agent file at `path`; its stem and its `role` must agree, since it is found by either."""
+    """The agent file at `path`; its stem and its `role` must agree, since it is found by either.
+
+    Raises ConfigurationException that names all that is wrong, each with its line.
+    """
     document = load_yaml(path)
-    _check_prompts(document)
-    agent = _with_lines(validate(AgentFile, document), folded_texts(path.read_text(encoding="utf-8-sig")))
-    for name, template in agent.interaction_templates.items():
-        template._place = document.where(("interaction_templates", name))  # noqa: SLF001 - of a class of this module
-    if agent.role != path.stem:
-        raise ConfigurationException(
-            f"{path}:{document.line_of(('role',))}: role: found {agent.role!r}; expected {path.stem!r}, as the file is "
-            f"called",
-            subject=str(path),
-            hint=f"Rename the file to {agent.role}.yaml, or correct the role.",
-        )
-    return agent
+    agent, problems = examine(document)
+    if agent is not None and not problems:
+        return agent
+    lines = [problem.said_of(path) for problem in problems]
+    if len(lines) > MOST_SHOWN:
+        lines[MOST_SHOWN:] = [f"and {len(lines) - MOST_SHOWN} more"]
+    raise ConfigurationException("\n".join(lines), subject=str(path), hint=problems[0].hint)
 
 
-def _with_lines(agent: AgentFile, texts: Mapping[KeyPath, str]) -> AgentFile:
-    """The agent with its folded prompts as they are written."""
-    templates = {
-        name: template.model_copy(update={"template": texts[path]})
-        if (path := ("interaction_templates", name, "template")) in texts
-        else template
-        for name, template in agent.interaction_templates.items()
+@dataclass(frozen=True, slots=True)
+class AgentProblem:
+    """One thing that is wrong with an agent file. `key` is the key path as people write it, empty: the file itself."""
+
+    line: int
+    key: str
+    what: str
+    hint: str | None = None
+
+    def said_of(self, path: Path) -> str:
+        """`FILE:LINE: key: what`."""
+        return f"{path}:{self.line}: {self.key or 'the document'}: {self.what}"
+
+
+def examine(document: YamlDocument) -> tuple[AgentFile | None, tuple[AgentProblem, ...]]:
+    """The agent of a file and all that is wrong with it, by line. None where it cannot be used at all."""
+    source = document.path.read_text(encoding="utf-8-sig")
+    data = _with_lines(document.data, folded_texts(source))
+    agent: AgentFile | None = None
+    problems: list[AgentProblem] = []
+    try:
+        agent = AgentFile.model_validate(data)
+    except ValidationError as error:
+        problems += _invalid(document, error, data)
+    else:
+        for name, template in agent.interaction_templates.items():
+            template._place = document.where(("interaction_templates", name))  # noqa: SLF001 - a class of this module
+    role = entry(data, "role")
+    if isinstance(role, str) and role != document.path.stem:
+        what = f"found {role!r}; expected {document.path.stem!r}, as the file is called"
+        hint = f"Rename the file to {role}.yaml, or correct the role."
+        problems.append(AgentProblem(document.line_of(("role",)), "role", what, hint))
+    return agent, tuple(sorted(problems, key=lambda problem: problem.line))
+
+
+def _invalid(document: YamlDocument, error: ValidationError, data: Any) -> Iterator[AgentProblem]:
+    """What the model has against the data, and what it did not come to look at for that: prompts and clashes."""
+    looked_at_below = {
+        tuple(item["loc"])
+        for item in error.errors(include_url=False)
+        if isinstance(item.get("ctx", {}).get("error"), PromptFaults)
     }
-    prompt = texts.get(("system_prompt",), agent.system_prompt)
-    return agent.model_copy(update={"system_prompt": prompt, "interaction_templates": templates})
+    inputs = dict(_inputs_of(data))
+    clashes = list(_same_inputs(inputs))
+    for path, what in complaints(error, AgentFile, data):
+        if path not in looked_at_below and not (clashes and path == (TEMPLATES,)):
+            yield AgentProblem(document.line_of(path), dotted(path), what)
+    for name, names in inputs.items():
+        at, template = (TEMPLATES, name, "template"), data[TEMPLATES][name]
+        text, syntax = entry(template, "template"), entry(template, "syntax")
+        for fault in prompt_faults(text, names, jinja=syntax == "jinja") if isinstance(text, str) else ():
+            yield AgentProblem(_line_in_text(document, at, fault.line), dotted(at), fault.what)
+    for name, what in clashes:
+        yield AgentProblem(document.line_of((TEMPLATES, name)), dotted((TEMPLATES, name)), what)
 
 
-def _check_prompts(document: YamlDocument) -> None:
-    """ConfigurationException with the very line where a Jinja template of the file does not compile."""
-    templates = entry(document.data, "interaction_templates")
-    for name in templates if isinstance(templates, Mapping) else ():
-        text = entry(templates[name], "template")
-        if entry(templates[name], "syntax") != "jinja" or not isinstance(text, str):
-            continue
-        try:
-            names_in(text)
-        except PromptSyntaxError as error:
-            path = ("interaction_templates", name, "template")
-            first = document.line_of(path)
-            line = first + error.line - (0 if document.begins_block(first) else 1)
-            raise ConfigurationException(
-                f"{document.path}:{line}: {dotted(path)}: the prompt does not compile: {error.why}",
-                code="prompt_syntax",
-                subject=str(document.path),
-            ) from error
+def _line_in_text(document: YamlDocument, path: KeyPath, line: int | None) -> int:
+    first = document.line_of(path)
+    if line is None:
+        return first
+    return first + line - (0 if document.begins_block(first) else 1)
+
+
+def _inputs_of(data: Any) -> Iterator[tuple[str, list[str]]]:
+    """The names of the inputs of raw data's templates, of those that have names at all."""
+    templates = entry(data, TEMPLATES)
+    for name, template in templates.items() if isinstance(templates, Mapping) else ():
+        inputs = entry(template, "inputs")
+        names = [entry(given, "name") for given in inputs] if isinstance(inputs, list) else []
+        if all(isinstance(given, str) for given in names):
+            yield name, [str(given) for given in names]
+
+
+def _same_inputs(templates: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Each template whose inputs are those of one before it, with what to say of that."""
+    seen: dict[frozenset[str], str] = {}
+    for name, inputs in templates.items():
+        first = seen.setdefault(frozenset(inputs), name)
+        if first != name:
+            yield (
+                name,
+                f"{TEMPLATES} {first!r} and {name!r} take the same inputs, by which they are chosen",
+            )
+
+
+def _with_lines(data: Any, texts: Mapping[KeyPath, str]) -> Any:
+    """The data with its folded prompts as they are written."""
+    if not texts or not isinstance(data, Mapping):
+        return data
+    templates = entry(data, TEMPLATES)
+    if isinstance(templates, Mapping):
+        templates = {
+            name: {**template, "template": texts[path]}
+            if (path := (TEMPLATES, name, "template")) in texts
+            else template
+            for name, template in templates.items()
+        }
+        data = {**data, TEMPLATES: templates}
+    return {**data, "system_prompt": texts[("system_prompt",)]} if ("system_prompt",) in texts else data
 
 
 def _reader(output: AgentOutput) -> Reader | None:

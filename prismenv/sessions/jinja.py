@@ -4,7 +4,7 @@ A template is compiled from its agent file's text alone; inputs are values, so t
 user wrote is text. A value is shown as slots show it. Nothing is included from anywhere: there is no loader.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -42,21 +42,18 @@ def compile_prompt(text: str, show: Callable[[Any], str]) -> Program:
     return program
 
 
-def names_in(text: str) -> frozenset[str]:
-    """The inputs that the template reads. Raises PromptSyntaxError."""
-    from jinja2 import meta  # noqa: PLC0415 - as above
+def free_names(text: str) -> dict[str, int]:
+    """The names that the template reads and does not set, each with its first line. Raises PromptSyntaxError."""
+    from jinja2 import meta, nodes  # noqa: PLC0415 - as above
 
     with _syntax_errors():
-        return frozenset(meta.find_undeclared_variables(_environment(str).parse(text)))
-
-
-def check_names(text: str, inputs: Iterable[str]) -> None:
-    """ValueError where the template reads what is no input, or leaves an input out."""
-    known, read = set(inputs), names_in(text)
-    if unknown := sorted(read - known - _globals()):
-        raise ValueError(f"the template reads {', '.join(unknown)}, which is no input")
-    if unused := sorted(known - read):
-        raise ValueError(f"the template does not read the input {', '.join(unused)}")
+        tree = _environment(str).parse(text)
+        free = meta.find_undeclared_variables(tree)
+    lines: dict[str, int] = {}
+    for node in tree.find_all(nodes.Name):
+        if node.name in free:
+            lines.setdefault(node.name, node.lineno)
+    return lines
 
 
 @contextmanager
@@ -71,7 +68,8 @@ def _syntax_errors() -> Iterator[None]:
 
 
 @cache
-def _globals() -> frozenset[str]:
+def known_names() -> frozenset[str]:
+    """What every template may read beside its inputs, such as `range`."""
     return frozenset(_environment(str).globals)
 
 

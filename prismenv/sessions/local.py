@@ -5,6 +5,8 @@ each exchange, so that a later question is asked with all earlier ones. The hist
 handed back is extracted. An answer that is of no use stays in the history (the model sees that it was asked again), an
 empty one or one that is too large does not. An answer that has not the form that its template wants is asked for once
 more, with what is wrong with it. Which turns of a long history are sent is `trimming.py`'s rule.
+
+Sessions are in memory (`sessiontable.py`), or in an archive that outlives the process (`keeping.py`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +18,15 @@ from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.sessions import KeptSession
 from prismenv.contracts.transport import ChatTransport
 from prismenv.contracts.turn import Turn
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, extract, receive
+from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.readers import Misfit
 from prismenv.sessions.retry import WORTH_IT, RetryPolicy
+from prismenv.sessions.sessiontable import SessionTable, not_its_role, unknown_session
 from prismenv.sessions.template import CompiledTemplate, Question, fit, render, require_fit
 from prismenv.sessions.trimming import trimmed
 from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
@@ -63,11 +68,17 @@ class _Session:
 
 @dataclass(frozen=True, slots=True)
 class LocalTuning:
-    """`timeout_seconds` bounds one question with all its repetitions; a longer answer than the limit is refused."""
+    """`timeout_seconds` bounds one question with all its repetitions; a longer answer than the limit is refused.
+
+    Sessions are in memory, and one that nobody used for `idle_seconds` is forgotten, None: never. With a `keeper` they
+    are where it keeps them, and closing the interface leaves them there.
+    """
 
     timeout_seconds: float = 300.0
     max_answer_bytes: int = MAX_ANSWER_BYTES
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    idle_seconds: float | None = None
+    keeper: SessionKeeper | None = None
 
 
 class InProcessInterface(InterfaceClient):
@@ -91,20 +102,36 @@ class InProcessInterface(InterfaceClient):
         self._models = models
         self._tuning = tuning or LocalTuning()
         self._agents: dict[str, _Agent] = {}
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: SessionTable[_Session] = SessionTable(
+            clock, self._tuning.idle_seconds, lambda session: session.lock.locked()
+        )
+        self._keeper = self._tuning.keeper
         self._fitting: set[tuple[str, ...]] = set()  # roles with inputs that a template of theirs takes
 
     async def initialize_session(
-        self, role: str, *, seed: int | None = None, labels: Mapping[str, Any] | None = None
+        self,
+        role: str,
+        *,
+        seed: int | None = None,
+        labels: Mapping[str, Any] | None = None,
+        session_id: str | None = None,
     ) -> str:
+        """As the contract has it; `session_id` is for callers that choose ids themselves, one not in use."""
         agent = self._agent(role)
-        session_id = self._clock.new_id("session")
-        self._sessions[session_id] = _Session(agent, seed, labels or {}, list(agent.system))
+        session_id = session_id or self._clock.new_id("session")
+        if self._keeper is not None:
+            await self._keeper.add(KeptSession(session_id, role, seed, 0.0, labels or {}, agent.system))
+        elif session_id in self._sessions:
+            raise ConfigurationException(f"there is a session {session_id!r} already", code="session_exists")
+        else:
+            self._sessions.add(session_id, _Session(agent, seed, labels or {}, list(agent.system)))
         return session_id
 
     async def interact(
         self, session_id: str, role: str, inputs: Mapping[str, Any], *, watch: TokenWatcher | None = None
     ) -> Answer:
+        if self._keeper is not None:
+            return await self._interact_kept(self._keeper, session_id, role, inputs, watch)
         session = self._session(session_id, role)
         question = fit(role, session.agent.templates, inputs)
         async with session.turn:  # one writer at a time: a history has one order
@@ -112,7 +139,13 @@ class InProcessInterface(InterfaceClient):
             return await self._exchange(session, question, inputs)
 
     async def cleanup_session(self, session_id: str) -> None:
-        self._sessions.pop(session_id, None)
+        self._sessions.pop(session_id)
+        if self._keeper is not None:
+            await self._keeper.delete(session_id)
+
+    async def reap(self) -> int:
+        """Forget the sessions that were idle for too long; how many those were. Also done by the way at other calls."""
+        return self._sessions.reap() + (0 if self._keeper is None else await self._keeper.reap())
 
     async def ping(self, role: str) -> None:
         await self._agent(role).transport.ping()
@@ -128,8 +161,14 @@ class InProcessInterface(InterfaceClient):
             self._fitting.add(question)
 
     def history(self, session_id: str, role: str) -> tuple[ChatMessage, ...]:
-        """The conversation so far, the system prompt first; answers as they came."""
+        """The conversation so far of a session in memory, the system prompt first; answers as they came."""
         return tuple(self._session(session_id, role).messages)
+
+    async def conversation(self, session_id: str, role: str) -> tuple[ChatMessage, ...]:
+        """The conversation so far, wherever the session is kept."""
+        if self._keeper is None:
+            return self.history(session_id, role)
+        return tuple(self._known(await self._keeper.load(session_id), session_id, role).messages)
 
     async def aclose(self) -> None:
         self._sessions.clear()
@@ -155,18 +194,39 @@ class InProcessInterface(InterfaceClient):
             raise unknown_role(role, self._agent_files)
         return file
 
+    async def _interact_kept(
+        self,
+        keeper: SessionKeeper,
+        session_id: str,
+        role: str,
+        inputs: Mapping[str, Any],
+        watch: TokenWatcher | None,
+    ) -> Answer:
+        """The exchange in a session that is kept elsewhere: read, spoken in and written back while it is held."""
+        async with keeper.held(session_id) as found:
+            kept = self._known(found, session_id, role)
+            agent = self._agent(role)
+            question = fit(role, agent.templates, inputs)
+            session = _Session(agent, kept.seed, kept.labels, list(kept.messages), calls=kept.calls, watch=watch)
+            try:
+                return await self._exchange(session, question, inputs)
+            finally:
+                now = replace(kept, messages=session.messages, calls=session.calls)
+                await keeper.save(now, len(kept.messages))
+
+    def _known(self, kept: KeptSession | None, session_id: str, role: str) -> KeptSession:
+        if kept is None:
+            raise unknown_session(session_id, role)
+        if kept.role != role:
+            raise not_its_role(session_id, kept.role, role)
+        return kept
+
     def _session(self, session_id: str, role: str) -> _Session:
-        session = self._sessions.get(session_id)
+        session = self._sessions.use(session_id)
         if session is None:
-            raise AgentCommunicationException(
-                f"{role}: there is no session {session_id!r}; it was never opened, or is closed",
-                code="unknown_session",
-                subject=session_id,
-            )
+            raise unknown_session(session_id, role)
         if session.agent.role != role:
-            raise ConfigurationException(
-                f"the session {session_id!r} was opened for {session.agent.role!r}, not for {role!r}", subject=role
-            )
+            raise not_its_role(session_id, session.agent.role, role)
         return session
 
     async def _exchange(self, session: _Session, question: Question, given: Mapping[str, Any]) -> Answer:

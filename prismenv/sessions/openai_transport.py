@@ -23,6 +23,7 @@ from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
 
 CONNECT_SECONDS = 10.0
+CONNECT_SECONDS_EACH = 0.01  # more for every request under way: thousands that begin at once take turns on one loop
 PING_SECONDS = 10.0
 MAX_BODY_BYTES = 12 * MAX_ANSWER_BYTES + 2**20  # JSON may write one byte as six, and logprobs take more than the text
 Result = TypeVar("Result")
@@ -38,6 +39,7 @@ class OpenAITransport(ChatTransport):
 
         self._asked = asked
         self._clock = clock
+        self._under_way = 0
         self._client = openai.AsyncOpenAI(
             api_key=asked.secret.value or "none",  # services without keys take any
             admin_api_key="",
@@ -75,7 +77,12 @@ class OpenAITransport(ChatTransport):
         import openai
 
         stream = await self._client.post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
+            "/chat/completions",
+            cast_to=object,
+            body=body,
+            options={"timeout": openai.Timeout(None, connect=self._connect_seconds())},
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
         )
         received = bytearray()
         try:
@@ -101,7 +108,12 @@ class OpenAITransport(ChatTransport):
 
         gathering, secret, waiting = Gathering(self._asked), self._asked.secret, ""
         stream = await self._client.post(
-            "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
+            "/chat/completions",
+            cast_to=object,
+            body=body,
+            options={"timeout": openai.Timeout(None, connect=self._connect_seconds())},
+            stream=True,
+            stream_cls=openai.AsyncStream[object],
         )
         try:
             if request.watch is not None:
@@ -127,6 +139,9 @@ class OpenAITransport(ChatTransport):
             raise self._asked.failure("unavailable", "the stream ended before the answer did")
         return read_completion(self._parsed(json.dumps(whole).encode()), request, self._asked)
 
+    def _connect_seconds(self) -> float:
+        return CONNECT_SECONDS + CONNECT_SECONDS_EACH * self._under_way
+
     def _too_large(self) -> AgentCommunicationException:
         return self._asked.failure("answer_too_large", f"the answer is longer than {MAX_BODY_BYTES:,} bytes")
 
@@ -139,6 +154,7 @@ class OpenAITransport(ChatTransport):
         import openai
 
         left = None if deadline is None else deadline - self._clock.monotonic()
+        self._under_way += 1
         try:
             with anyio.fail_after(None if left is None else max(0.0, left)):
                 return await work()
@@ -148,6 +164,8 @@ class OpenAITransport(ChatTransport):
             failure = self._classified(error)
         except httpx2.HTTPError as error:
             failure = self._broken(error)
+        finally:
+            self._under_way -= 1
         raise failure
 
     def _broken(self, error: BaseException) -> AgentCommunicationException:

@@ -6,22 +6,19 @@ run is read in pages of nodes, each page a transaction of its own: nodes are onl
 reader that stops half way holds nothing open. Methods may be called from any thread.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, create_engine, delete, func, insert, make_url, select, update
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
 from prismenv.store import codec, tables
-from prismenv.store.failures import storage_errors
-from prismenv.store.migrations import migrate
+from prismenv.store.connections import Database, file_of
 from prismenv.store.runlock import run_lock
-from prismenv.store.sqlite import WRITING, open_engine, prepare_folder
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.nearness import nearest
@@ -36,7 +33,7 @@ def open_store(url_or_path: str | Path, *, create: bool = True) -> Store:
     The file's own folder is made too, its parents are not. With `create` false a file that does not exist is a
     StorageException (`store_missing`). Close the store when done with it.
     """
-    path = _file_of(str(url_or_path))
+    path = file_of(str(url_or_path))
     if not create and not path.exists():
         raise StorageException(
             f"There is no store at {path}.",
@@ -44,56 +41,11 @@ def open_store(url_or_path: str | Path, *, create: bool = True) -> Store:
             subject=str(path),
             hint="A first `prismenv run` makes it; or name another file.",
         )
-    prepare_folder(path)
-    return DatabaseStore(open_engine(path), path)
+    return DatabaseStore(path)
 
 
-def _file_of(text: str) -> Path:
-    """The file that a path or URL names, absolute. Other databases than SQLite are refused, with the reason."""
-    if "://" not in text:
-        return Path(text).resolve()  # one file, one lock, whatever link it was named by
-    try:
-        url = make_url(text)
-        shown = url.render_as_string(hide_password=True)
-        if url.get_backend_name() == "sqlite":
-            if url.database in (None, "", ":memory:") or url.query:
-                raise StorageException(
-                    f"{shown} names no plain file.", subject=shown, hint="Write sqlite:///FOLDER/FILE.db, or a path."
-                )
-            return Path(str(url.database)).resolve()
-        create_engine(url).dispose()
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StorageException(
-            f"The store's URL needs a database driver that is not installed: {error}.",
-            code="store_driver",
-            hint="Install the driver, or use a SQLite file: a path, or sqlite:///FOLDER/FILE.db.",
-        ) from error
-    except ArgumentError as error:
-        hint = "Write a path, or sqlite:///FOLDER/FILE.db."
-        raise StorageException("The store's URL cannot be read.", code="store_url", hint=hint) from error
-    raise StorageException(
-        f"The store {shown} is none that this version can use: it keeps runs in SQLite only.",
-        code="store_unsupported",
-        subject=shown,
-        hint="Write a path, or sqlite:///FOLDER/FILE.db.",
-    )
-
-
-class DatabaseStore(Store):
+class DatabaseStore(Database, Store):
     """Runs in a database. Made by `open_store`."""
-
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
-        self._writer = engine.execution_options(**{WRITING: True})
-        self._turn = threading.Lock()
-        self._path = path
-        self.location = str(path)
-        try:
-            with self._writing("be opened") as connection:
-                migrate(connection, self.location)
-        except StorageException:
-            engine.dispose()
-            raise
 
     def save_run(self, run: RunRecord, events: Sequence[Event] = ()) -> None:
         values = codec.run_values(run)
@@ -186,20 +138,6 @@ class DatabaseStore(Store):
         self._require(run_id)
         with self._writing(f"delete run {run_id}") as connection:
             connection.execute(delete(tables.runs).where(tables.runs.c.run_id == run_id))
-
-    def close(self) -> None:
-        with storage_errors(self.location, "be closed"):
-            self._engine.dispose()
-
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[Connection]:
-        with self._turn, storage_errors(self.location, doing), self._writer.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self, doing: str) -> Iterator[Connection]:
-        with storage_errors(self.location, doing), self._engine.begin() as connection:
-            yield connection
 
     def _require(self, run_id: str) -> None:
         with self._reading("list its runs") as connection:

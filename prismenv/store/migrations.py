@@ -110,7 +110,35 @@ def _create(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-STEPS: tuple[Step, ...] = (_create,)
+_SESSIONS = (
+    """
+    CREATE TABLE sessions (
+        session_id TEXT NOT NULL PRIMARY KEY,
+        role TEXT NOT NULL,
+        seed TEXT,
+        labels TEXT NOT NULL,
+        calls BIGINT NOT NULL,
+        used_at DOUBLE PRECISION NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE session_messages (
+        session_id TEXT NOT NULL REFERENCES sessions (session_id) ON DELETE CASCADE,
+        position BIGINT NOT NULL,
+        role TEXT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (session_id, position)
+    )
+    """,
+)
+
+
+def _add_sessions(connection: Connection) -> None:
+    for statement in _SESSIONS:
+        connection.exec_driver_sql(statement)
+
+
+STEPS: tuple[Step, ...] = (_create, _add_sessions)
 
 
 def migrate(connection: Connection, location: str, steps: Sequence[Step] = STEPS) -> int:

@@ -128,3 +128,23 @@ events = Table(
     Column("at", Double, nullable=False),
     Column("data", Text, nullable=False),
 )
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", FreeText, primary_key=True),
+    Column("role", FreeText, nullable=False),
+    Column("seed", Text),
+    Column("labels", Text, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("used_at", Double, nullable=False),
+)
+
+session_messages = Table(
+    "session_messages",
+    metadata,
+    Column("session_id", FreeText, ForeignKey("sessions.session_id", ondelete="CASCADE"), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("role", Text, nullable=False),
+    Column("content", FreeText, nullable=False),
+)

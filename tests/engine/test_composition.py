@@ -11,11 +11,13 @@ from prismenv.contracts.recipe import Recipe
 from prismenv.engine.composition import (
     find_environment_block,
     open_default_services,
+    open_interface,
     open_services,
     store_location,
 )
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import (
+    AgentCommunicationException,
     ConfigurationException,
     EnvironmentException,
     RegistryException,
@@ -42,6 +44,25 @@ def test_a_recipe_opens_its_model_sandbox_and_store(workspaces: WorkspaceSet) ->
     recipe = Recipe(name="x", models={"default": "simulated/perfect"})
     assert opened(recipe, workspaces) == "simulated/perfect"
     assert Path(store_location(None, workspaces)).is_file()
+
+
+@pytest.mark.parametrize(("sessions", "survives"), [("memory", False), ("store", True)])
+def test_sessions_are_kept_where_the_recipe_says(workspaces: WorkspaceSet, sessions: str, survives: bool) -> None:
+    models = {"default": "simulated/perfect"}
+    recipe = Recipe.model_validate({"name": "x", "models": models, "interface": {"sessions": sessions}})
+
+    async def speak(session: str | None) -> str:
+        async with open_interface(recipe, workspaces, workspaces.project_folder) as interface:
+            session = session or await interface.initialize_session("challenge_designer")
+            await interface.interact(session, "challenge_designer", {"concepts": "loops", "difficulty_level": "easy"})
+            return session
+
+    session = anyio.run(speak, None)
+    if survives:
+        assert anyio.run(speak, session) == session
+    else:
+        with pytest.raises(AgentCommunicationException, match="no session"):
+            anyio.run(speak, session)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from prismenv.cli.output import console, print_json, table
+from prismenv.cli.drawing import console, table
+from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.terminal import EXIT_USAGE
 from prismenv.finding.plugins import providers

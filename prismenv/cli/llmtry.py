@@ -10,7 +10,8 @@ import anyio
 import typer
 
 from prismenv.cli.changes import located_changes
-from prismenv.cli.output import Screen, console, print_error, print_json
+from prismenv.cli.drawing import Screen, console
+from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.engine.interaction import Interaction, Trial, interact_once, model_for, prompts_of
 from prismenv.finding.plugins import providers

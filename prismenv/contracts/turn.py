@@ -18,6 +18,10 @@ class Turn:
         self._taken = False
         self._waiting: deque[anyio.Event] | None = None  # made by the first that has to wait
 
+    def is_taken(self) -> bool:
+        """Whether a task is in, or one was just called in."""
+        return self._taken
+
     async def __aenter__(self) -> None:
         if not self._taken:
             self._taken = True

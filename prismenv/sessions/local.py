@@ -103,7 +103,7 @@ class InProcessInterface(InterfaceClient):
         self._tuning = tuning or LocalTuning()
         self._agents: dict[str, _Agent] = {}
         self._sessions: SessionTable[_Session] = SessionTable(
-            clock, self._tuning.idle_seconds, lambda session: session.lock.locked()
+            clock, self._tuning.idle_seconds, lambda session: session.turn.is_taken()
         )
         self._keeper = self._tuning.keeper
         self._fitting: set[tuple[str, ...]] = set()  # roles with inputs that a template of theirs takes

@@ -96,6 +96,7 @@ class Recipe(PlainNumbers, FrozenModel):
     models: dict[str, str] = Field(default_factory=dict)  # role or `default` -> provider/model
     keys: dict[str, KeySource] = Field(default_factory=dict)  # provider -> where its key is, not the key
     interface: InterfaceSettings = Field(default_factory=LocalInterface)  # how models are reached
+    record: str | None = None  # a file that keeps every question to a model and its answer, for `replay/FILE`
     search: SearchSettings = Field(default_factory=SearchSettings)  # what is measured
     budget: BudgetSettings = Field(default_factory=BudgetSettings)  # where the run stops
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)  # how code is run

@@ -25,11 +25,12 @@ from prismenv.finding.plugins import providers
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
+from prismenv.sessions.calls.chain import open_chain
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.local import InProcessInterface
 from prismenv.sessions.models import open_transports
 from prismenv.store.database import open_store
-from prismenv.words.errors import RegistryException
+from prismenv.words.errors import ConfigurationException, RegistryException
 
 DEFAULT_STORE = ".prismenv/prismenv.db"
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
@@ -73,9 +74,17 @@ async def _open_interface(
     stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, clock: Clock
 ) -> InterfaceClient:
     if isinstance(recipe.interface, HttpInterface):
+        if recipe.record is not None:
+            raise ConfigurationException(
+                "record: the models are asked by the service at interface.url, so nothing can be recorded here",
+                hint="Take it out, or let the service record.",
+            ).at("record")
         return await stack.enter_async_context(HttpInterfaceClient(recipe.interface, agents, clock))
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
-    transports = await stack.enter_async_context(open_transports(recipe.models, agents, providers(), context))
+    chain = await stack.enter_async_context(open_chain(recipe, folder, clock))
+    transports = await stack.enter_async_context(
+        open_transports(recipe.models, agents, providers(), context, chain.wrap)
+    )
     return await stack.enter_async_context(InProcessInterface(agents, transports, clock, models=transports.model))
 
 

@@ -1,6 +1,6 @@
 """Which model answers for which role, and the open connections to them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Self
@@ -9,9 +9,12 @@ from urllib.parse import urlsplit
 from prismenv.contracts.keys import KeySource
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
 from prismenv.sessions.agentfile import AgentFile, unknown_role
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.keys import agent_key
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.nearness import nearest
+
+Wrap = Callable[[ModelReference, ProviderEntry, ChatTransport], ChatTransport]
 
 DEFAULT = "default"
 _FORMS = "provider/model{} or, where the provider takes an address, provider@URL/model"
@@ -90,7 +93,9 @@ class RoleTransports:
         agents: Mapping[str, AgentFile],
         providers: Mapping[str, ProviderEntry],
         context: ProviderContext,
+        wrap: Wrap,
     ) -> None:
+        self._wrap = wrap
         self._references = references
         self._agents = agents
         self._providers = providers
@@ -135,7 +140,7 @@ class RoleTransports:
     def _opened(self, reference: ModelReference, key: KeySource | None) -> ChatTransport:
         entry = find_provider(reference, self._providers)
         try:
-            return entry.open(reference, replace(self._context, own_key=key))
+            provider = entry.open(reference, replace(self._context, own_key=key))
         except EnvironmentException:
             raise
         except Exception as error:  # boundary: a provider's own code, often somebody else's
@@ -145,6 +150,7 @@ class RoleTransports:
                 code="provider_failed",
                 subject=str(reference),
             ) from error
+        return self._wrap(reference, entry, provider)
 
     async def aclose(self) -> None:
         """Close every model that was opened, also when one of them fails to."""
@@ -179,9 +185,11 @@ def open_transports(
     agents: Mapping[str, AgentFile],
     providers: Mapping[str, ProviderEntry],
     context: ProviderContext,
+    wrap: Wrap | None = None,
 ) -> RoleTransports:
     """The transports for `models` (role or `default` to `provider/model`), as a recipe gives them.
 
+    `wrap` puts around a provider's transport what its calls go through; None: what sessions need at the least.
     Raises ConfigurationException at once for a role, a reference or a provider that does not exist.
     """
     references: dict[str, ModelReference] = {}
@@ -194,7 +202,9 @@ def open_transports(
         except ConfigurationException as error:
             error.at("models", role)
             raise
-    return RoleTransports(references, agents, providers, context)
+    return RoleTransports(
+        references, agents, providers, context, wrap or (lambda _reference, _entry, it: guarded(it, context.clock))
+    )
 
 
 def _unknown_key(role: str, agents: Mapping[str, AgentFile]) -> ConfigurationException:

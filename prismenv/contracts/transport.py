@@ -73,7 +73,8 @@ class ProviderContext:
 class ProviderEntry:
     """A provider as it is registered: its name, one line for people, and how to open one of its models.
 
-    `fixed`: what is answered is written down, so that asking again gives the same.
+    `fixed`: what is answered is written down, so that asking again gives the same. `remote`: a service answers, which
+    may be overrun or away, so that calls are slowed down when it says so, and held back when it does not answer.
     """
 
     name: str
@@ -83,3 +84,4 @@ class ProviderEntry:
     origin: str = "built-in"
     files: bool = False  # True: a model's name is a file's path
     fixed: bool = False  # True: failures are not asked again
+    remote: bool = False

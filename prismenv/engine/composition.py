@@ -27,7 +27,7 @@ from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
 from prismenv.sessions.calls.chain import open_chain
 from prismenv.sessions.http import HttpInterfaceClient
-from prismenv.sessions.local import InProcessInterface
+from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
 from prismenv.store.database import open_store
 from prismenv.words.errors import ConfigurationException, RegistryException
@@ -74,18 +74,27 @@ async def _open_interface(
     stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, clock: Clock
 ) -> InterfaceClient:
     if isinstance(recipe.interface, HttpInterface):
-        if recipe.record is not None:
-            raise ConfigurationException(
-                "record: the models are asked by the service at interface.url, so nothing can be recorded here",
-                hint="Take it out, or let the service record.",
-            ).at("record")
+        _refuse_unheld(recipe)
         return await stack.enter_async_context(HttpInterfaceClient(recipe.interface, agents, clock))
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
-    chain = await stack.enter_async_context(open_chain(recipe, folder, clock))
-    transports = await stack.enter_async_context(
-        open_transports(recipe.models, agents, providers(), context, chain.wrap)
+    known = providers()
+    chain = stack.enter_context(open_chain(recipe, known, folder, clock))
+    transports = await stack.enter_async_context(open_transports(recipe.models, agents, known, context, chain.wrap))
+    tuning = LocalTuning(timeout_seconds=recipe.limits.timeout_seconds)
+    return await stack.enter_async_context(
+        InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
     )
-    return await stack.enter_async_context(InProcessInterface(agents, transports, clock, models=transports.model))
+
+
+def _refuse_unheld(recipe: Recipe) -> None:
+    """ConfigurationException for what only a process that asks its models itself can do."""
+    usual = Recipe(name="", environment="")
+    for key in ("limits", "record"):
+        if getattr(recipe, key) != getattr(usual, key):
+            raise ConfigurationException(
+                f"{key}: the models are asked by the service at interface.url, so it cannot be held here",
+                hint=f"Take {key} out; the service has settings of its own.",
+            ).at(key)
 
 
 @asynccontextmanager

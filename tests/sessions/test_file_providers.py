@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.transport import ChatTransport, ProviderContext
-from prismenv.sessions.models import parse_model
 from prismenv.sessions.plugin import prismenv_providers
+from prismenv.sessions.references import parse_model
 from prismenv.words.chat import ChatMessage, ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
 

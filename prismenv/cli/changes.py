@@ -23,8 +23,8 @@ def option_changes(options: Iterable[str]) -> list[str]:
 def located_changes(sets: Iterable[str], folder: Path, providers: Mapping[str, ProviderEntry]) -> list[str]:
     """`--set key.path=value` with the paths in them made absolute.
 
-    Files to be read are only what there is in `folder`: another name may be one of the project folder. The store is
-    always within `folder`, for it may not be there yet.
+    Files to be read are only what there is in `folder`: another name may be one of the project folder. The store and
+    a recording are always within `folder`, for they may not be there yet.
     """
     return [_located(text, folder, providers) for text in sets]
 
@@ -34,7 +34,7 @@ def _located(text: str, folder: Path, providers: Mapping[str, ProviderEntry]) ->
     match key.strip().split("."):
         case ["data"] | ["search", "tree"]:
             value = _existing(value, folder) or value
-        case ["output", "store"] if value.strip() not in ("", "~", "null") and "://" not in value:
+        case ["output", "store"] | ["record"] if value.strip() not in ("", "~", "null") and "://" not in value:
             value = str(folder / Path(value).expanduser())
         case ["models", _]:
             name, _, model = value.partition("/")

@@ -92,6 +92,30 @@ class ConcurrencySettings(PlainNumbers, FrozenModel):
     sandboxes: int | None = Field(default=None, ge=1)  # programs run at once
 
 
+class ModelLimits(PlainNumbers, FrozenModel):
+    """What a provider or a model may be asked, by all runs of the process together; None is no limit."""
+
+    concurrency: int | None = Field(default=None, ge=1)  # calls at once
+    requests_per_minute: int | None = Field(default=None, ge=1)  # in every window of 60 seconds
+    tokens_per_minute: int | None = Field(default=None, ge=1)  # prompts and answers, in every window of 60 seconds
+
+
+class CallSettings(PlainNumbers, FrozenModel):
+    """How models are asked, and how much. The strictest limits of all runs of the process hold.
+
+    `breaker_failures` None: a service that does not answer is asked all the same. `hedge_seconds` None: nothing is
+    asked twice.
+    """
+
+    timeout_seconds: float = Field(default=300.0, gt=0)  # for a question, with all waits and repetitions
+    tries: int = Field(default=3, ge=1)  # calls for a question, where failures may pass (408, 409, 429, 5xx, no answer)
+    breaker_failures: int | None = Field(default=10, ge=1)  # so many unanswered calls in a row stop further ones
+    breaker_seconds: float = Field(default=10.0, gt=0)  # for so long; then one call sees whether it answers again
+    hedge_seconds: float | None = Field(default=None, gt=0)  # after so long a second request; the first answer wins
+    providers: dict[str, ModelLimits] = Field(default_factory=dict)  # by provider, all its models together
+    models: dict[str, ModelLimits] = Field(default_factory=dict)  # by provider/model, as in `models`
+
+
 class OutputSettings(FrozenModel):
     """Where results go. `store` is a file or a SQLAlchemy URL; None: `.prismenv/prismenv.db` in the project folder."""
 
@@ -112,6 +136,8 @@ class Recipe(PlainNumbers, FrozenModel):
     models: dict[str, str] = Field(default_factory=dict)  # role or `default` -> provider/model
     keys: dict[str, KeySource] = Field(default_factory=dict)  # provider -> where its key is, not the key
     interface: InterfaceSettings = Field(default_factory=LocalInterface)  # how models are reached
+    limits: CallSettings = Field(default_factory=CallSettings)  # how models are asked, and how much
+    record: str | None = None  # a file that keeps every question to a model and its answer, for `replay/FILE`
     search: SearchSettings = Field(default_factory=SearchSettings)  # what is measured
     budget: BudgetSettings = Field(default_factory=BudgetSettings)  # where the run stops
     sandbox: SandboxSettings = Field(default_factory=SandboxSettings)  # how code is run

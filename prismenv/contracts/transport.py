@@ -71,7 +71,11 @@ class ProviderContext:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEntry:
-    """A provider as it is registered: its name, one line for people, and how to open one of its models."""
+    """A provider as it is registered: its name, one line for people, and how to open one of its models.
+
+    `fixed`: what is answered is written down, so that asking again gives the same. `remote`: a service answers, which
+    may be overrun or away, so that calls are slowed down when it says so, and held back when it does not answer.
+    """
 
     name: str
     summary: str
@@ -79,3 +83,5 @@ class ProviderEntry:
     models: Callable[[], tuple[str, ...]] | None = None  # known models for lists and near misses; None: open-ended
     origin: str = "built-in"
     files: bool = False  # True: a model's name is a file's path
+    fixed: bool = False  # True: failures are not asked again
+    remote: bool = False

@@ -25,13 +25,14 @@ from prismenv.finding.plugins import providers
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
+from prismenv.sessions.calls.chain import open_chain
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
 from prismenv.store.database import open_store
 from prismenv.store.sessionstore import open_sessions
-from prismenv.words.errors import RegistryException
+from prismenv.words.errors import ConfigurationException, RegistryException
 
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
 MODEL_VARIABLE = "PRISMENV_MODELS__"
@@ -76,16 +77,30 @@ async def _open_interface(
 ) -> InterfaceClient:
     agents, settings = load_agents(workspaces), recipe.interface
     if isinstance(settings, HttpInterface):
+        _refuse_unheld(recipe)
         return await stack.enter_async_context(HttpInterfaceClient(settings, agents, clock))
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
-    transports = await stack.enter_async_context(open_transports(recipe.models, agents, providers(), context))
-    tuning = LocalTuning(idle_seconds=settings.session_idle_seconds)
+    known = providers()
+    chain = stack.enter_context(open_chain(recipe, known, folder, clock))
+    transports = await stack.enter_async_context(open_transports(recipe.models, agents, known, context, chain.wrap))
+    tuning = LocalTuning(recipe.limits.timeout_seconds, idle_seconds=settings.session_idle_seconds)
     if settings.sessions == "store":
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))
     return await stack.enter_async_context(
         InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
     )
+
+
+def _refuse_unheld(recipe: Recipe) -> None:
+    """ConfigurationException for what only a process that asks its models itself can do."""
+    usual = Recipe(name="", environment="")
+    for key in ("limits", "record"):
+        if getattr(recipe, key) != getattr(usual, key):
+            raise ConfigurationException(
+                f"{key}: the models are asked by the service at interface.url, so it cannot be held here",
+                hint=f"Take {key} out; the service has settings of its own.",
+            ).at(key)
 
 
 @asynccontextmanager

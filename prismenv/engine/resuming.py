@@ -7,11 +7,11 @@ from pydantic import ValidationError
 
 from prismenv.contracts.archive import RunRecord
 from prismenv.contracts.recipe import Recipe
-from prismenv.store.masking import mask_secrets
 from prismenv.words.errors import ConfigurationException, StorageException
+from prismenv.words.masking import mask_secrets
 
 # What may change between sittings without changing what is measured.
-FREE = ("description", "budget", "concurrency", "output")
+FREE = ("description", "limits", "record", "budget", "concurrency", "output")
 
 
 def stored_recipe(run: RunRecord) -> Recipe:
@@ -34,8 +34,8 @@ def stored_recipe(run: RunRecord) -> Recipe:
 def recipe_to_resume(given: Recipe | None, run: RunRecord) -> Recipe:
     """The recipe that a run goes on with: the given one, which must measure the same as the stored one does.
 
-    `given` None takes the stored one. Budget, concurrency and output may differ; any other difference is a
-    ConfigurationException (`recipe_differs`) that names the keys.
+    `given` None takes the stored one. What does not change what is measured (FREE) may differ; any other difference is
+    a ConfigurationException (`recipe_differs`) that names the keys.
     """
     stored = stored_recipe(run)
     if given is None:

@@ -92,6 +92,8 @@ class Runner:
         self._running = 0
         self._streak = 0
         self._same_complaint: str | None = None
+        self._unreached = 0  # nodes that were told, and whose model or sandbox failed
+        self._first_complaint: str | None = None
 
     def replay(self, outcome: NodeOutcome) -> None:
         """Take over an outcome of an earlier sitting; call it in index order, before `run`.
@@ -192,14 +194,20 @@ class Runner:
             self._ask()
 
     def _watch_complaints(self, outcome: NodeOutcome) -> None:
-        """Count equal complaints from the first fresh node on; a node without one ends the watch for good."""
+        """Count equal complaints from the first fresh node on; a node without one ends the watch for good.
+
+        Complaints are equal when their first lines are: what follows tells of the single case.
+        """
+        words = complaint(outcome)
+        if outcome.fault == "infrastructure":
+            self._unreached += 1
+            self._first_complaint = self._first_complaint or words
         if outcome.replayed or self._streak < 0:
             return
-        words = complaint(outcome)
-        if words is None or (self._streak and words != self._same_complaint):
+        if words is None or (self._streak and _head(words) != _head(self._same_complaint or "")):
             self._streak = -1
             return
-        self._same_complaint = words
+        self._same_complaint = self._same_complaint or words
         self._streak += 1
 
     def _hopeless(self) -> str | None:
@@ -221,6 +229,8 @@ class Runner:
             return Ending("failed", f"all nodes were done, but {broken}")
         if self._streak > 0 and self._streak == self._told:
             return Ending("failed", f"every node failed in the same way: {self._same_complaint}")
+        if self._told and self._unreached == self._told:
+            return Ending("failed", f"no node could be measured; the first of {self._told}: {self._first_complaint}")
         return Ending("finished")
 
     def _collect_leftovers(self, receive: _Receive) -> Ending:
@@ -231,6 +241,10 @@ class Runner:
         if not self._waiting and not self._running:
             return self._end()
         return Ending("interrupted", "stopped at once on request")
+
+
+def _head(words: str) -> str:
+    return words.partition("\n")[0]
 
 
 def _identity(request: NodeRequest) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,23 @@ MAX_FILE_BYTES = 4 * 2**30  # after unpacking
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def read_json_lines(path: Path, expected: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def read_json_lines(
+    path: Path, expected: str, *, cut: Callable[[int], None] | None = None
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The objects of a file with their line numbers, from 1; blank lines are left out. Read as they are asked for.
 
     Raises ConfigurationException for a file that cannot be read and a line that holds no object; `expected` then says
-    what a line should hold.
+    what a line should hold. `cut` is told the number of a last line that has neither its end nor an object, which is
+    left out; None: that is an error too.
     """
     with _reading(path):
         for number, line in _lines(path, expected):
             try:
                 record = json.loads(line)
             except (ValueError, RecursionError) as error:
+                if cut is not None and not line.endswith(b"\n"):
+                    cut(number)
+                    return
                 raise bad_line(path, number, f"no JSON: {error}; {expected}") from error
             if not isinstance(record, dict):
                 raise bad_line(path, number, f"found {type(record).__name__}; {expected}")
@@ -36,6 +42,11 @@ def read_json_lines(path: Path, expected: str) -> Iterator[tuple[int, Mapping[st
 def bad_line(path: Path, number: int, what: str) -> ConfigurationException:
     """What is wrong with a line, with its place."""
     return ConfigurationException(f"{path}:{number}: {what}", code="json_lines_invalid", subject=str(path))
+
+
+def is_packed(first: bytes) -> bool:
+    """True where the first bytes of a file say that it is gzipped."""
+    return first.startswith(_GZIP_MAGIC)
 
 
 @contextmanager
@@ -64,7 +75,7 @@ def _names(folder: Path) -> list[str]:
 def _lines(path: Path, expected: str) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank; whether they are packed is seen by the first bytes."""
     with path.open("rb") as plain:
-        packed = plain.read(2) == _GZIP_MAGIC
+        packed = is_packed(plain.read(2))
         plain.seek(0)
         stream: Any = gzip.GzipFile(fileobj=plain) if packed else plain
         read = number = 0

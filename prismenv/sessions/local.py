@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
-from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.interface import InterfaceClient
@@ -25,12 +24,11 @@ from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, extract, receive
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.readers import Misfit
-from prismenv.sessions.retry import WORTH_IT, RetryPolicy
 from prismenv.sessions.sessiontable import SessionTable, not_its_role, unknown_session
 from prismenv.sessions.template import CompiledTemplate, Question, fit, render, require_fit
 from prismenv.sessions.trimming import trimmed
 from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException, EnvironmentException
+from prismenv.words.errors import AgentCommunicationException, ConfigurationException
 from prismenv.words.seeding import derive_seed
 from prismenv.words.usage import Usage
 
@@ -76,7 +74,6 @@ class LocalTuning:
 
     timeout_seconds: float = 300.0
     max_answer_bytes: int = MAX_ANSWER_BYTES
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
     idle_seconds: float | None = None
     keeper: SessionKeeper | None = None
 
@@ -84,7 +81,8 @@ class LocalTuning:
 class InProcessInterface(InterfaceClient):
     """Sessions in this process, over the transports that `transports` gives for a role; it does not close those.
 
-    `models` gives the model's name for a role, None takes the agent file's own.
+    Questions that fail are not asked again here: that is the transports' part (`calls/retrying.py`). `models` gives the
+    model's name for a role, None takes the agent file's own.
     """
 
     def __init__(
@@ -280,65 +278,23 @@ class InProcessInterface(InterfaceClient):
         )
 
     async def _ask(self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any]) -> ChatReply:
-        """The model's reply; what is worth it is asked again until the deadline."""
-        role, number = session.agent.role, session.calls
-        deadline = self._clock.monotonic() + self._tuning.timeout_seconds
-        failures = 0
-        with anyio.move_on_after(self._tuning.timeout_seconds):
-            while True:
-                try:
-                    return await self._call(session, messages, given, deadline, failures)
-                except AgentCommunicationException as error:
-                    failures += 1
-                    if error.code not in WORTH_IT or failures >= self._tuning.retry.tries:
-                        raise
-                    asked = error.retry_after_seconds
-                    if asked is not None and asked > deadline - self._clock.monotonic():
-                        raise  # who asks for more time than there is has answered for good
-                    logger.debug("{}: {} ({}), asked again", role, error.code, error.message)
-                await self._clock.sleep(
-                    self._tuning.retry.wait_seconds(failures, derive_seed(session.seed or 0, number), asked)
-                )
-        raise AgentCommunicationException(
-            f"{role}: no answer within {self._tuning.timeout_seconds:g} s", code="timed_out", subject=role
-        )
-
-    async def _call(
-        self,
-        session: _Session,
-        messages: tuple[ChatMessage, ...],
-        given: Mapping[str, Any],
-        deadline: float,
-        failures: int,
-    ) -> ChatReply:
-        """One call, with a seed of its own: a repetition must not draw the same failure again."""
-        agent, seed = session.agent, session.seed
+        """The model's reply, by the deadline. Each question of a session has a seed of its own."""
+        agent, seed, limit = session.agent, session.seed, self._tuning.timeout_seconds
         if seed is not None:
-            parts = (session.calls, failures) if failures else (session.calls,)
-            seed = derive_seed(seed, *parts)
+            seed = derive_seed(seed, session.calls)
+        deadline = self._clock.monotonic() + limit
         request = ChatRequest(
             agent.model, messages, agent.role, given, session.labels, agent.params, seed, deadline, session.watch
         )
         try:
-            return await agent.transport.complete(request)
-        except EnvironmentException:
-            raise
-        except Exception as error:  # boundary: a provider's own code, often somebody else's
-            raise _classified(agent.role, error) from error
+            with anyio.fail_after(limit):
+                return await agent.transport.complete(request)
+        except TimeoutError as error:
+            raise AgentCommunicationException(
+                f"{agent.role}: no answer within {limit:g} s", code="timed_out", subject=agent.role
+            ) from error
 
 
 def _together(paid: Usage | None, more: Usage | None) -> Usage | None:
     """The sum of what both turns used; None where neither was answered."""
     return more if paid is None else paid if more is None else paid.plus(more)
-
-
-def _classified(role: str, error: Exception) -> AgentCommunicationException:
-    """What a provider's plain exception means."""
-    code = "provider_failed"
-    if isinstance(error, TimeoutError):
-        code = "timed_out"
-    elif isinstance(error, ConnectionError):
-        code = "unavailable"
-    return AgentCommunicationException(
-        f"{role}: the provider raised {type(error).__name__}: {error}", code=code, subject=role
-    )

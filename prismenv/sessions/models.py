@@ -1,80 +1,22 @@
 """Which model answers for which role, and the open connections to them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Self
-from urllib.parse import urlsplit
 
 from prismenv.contracts.keys import KeySource
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
 from prismenv.sessions.agentfile import AgentFile, unknown_role
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.keys import agent_key
+from prismenv.sessions.references import find_provider, parse_model
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.nearness import nearest
 
+Wrap = Callable[[ModelReference, ProviderEntry, ChatTransport], ChatTransport]
+
 DEFAULT = "default"
-_FORMS = "provider/model{} or, where the provider takes an address, provider@URL/model"
-_PLUGINS = "A model of your own comes through a provider plugin or an LLM interface service (interface.url)."
-
-
-def parse_model(text: str, providers: Mapping[str, ProviderEntry] | None = None) -> ModelReference:
-    """The model that `text` names. Of a URL the model is what stands behind `/v1/`, else the last path segment.
-
-    Raises ConfigurationException, which gives a model of each of `providers` as an example (None: no examples).
-    """
-    try:
-        return _parse(text)
-    except _Malformed as error:
-        shown, why = error.args
-    examples = ", ".join(_example(entry) for _, entry in sorted((providers or {}).items()))
-    forms = _FORMS.format(f" ({examples})" if examples else "")
-    raise ConfigurationException(
-        f"{shown!r} names no model: {why}; expected {forms}", code="model_malformed", subject=shown, hint=_PLUGINS
-    )
-
-
-class _Malformed(Exception):  # a signal inside this module: what is shown of the text, and what is wrong with it
-    pass
-
-
-def _example(entry: ProviderEntry) -> str:
-    if entry.files:
-        return f"{entry.name}/FILE"
-    known = entry.models() if entry.models is not None else ()
-    return f"{entry.name}/{known[0] if known else 'MODEL'}"
-
-
-def _parse(text: str) -> ModelReference:
-    head, separator, model = text.strip().partition("/")
-    provider, at, _ = head.partition("@")
-    if at:
-        return _parse_url(text, provider, text.strip().partition("@")[2])
-    if not separator or not provider or not model:
-        raise _Malformed(text, "it has no model" if provider else "it has no provider")
-    return ModelReference(provider=provider, model=model)
-
-
-def _parse_url(text: str, provider: str, address: str) -> ModelReference:
-    try:
-        parts = urlsplit(address)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        secret = parts.username is not None or parts.password is not None
-        _ = parts.port  # reading it checks it
-    except ValueError:
-        usable, secret, parts = False, "@" in address, urlsplit("")
-    if secret:
-        raise _Malformed(f"{provider}@…", "a URL here must not hold a user or a password")
-    base, between, model = parts.path.rpartition("/v1/")
-    if between:  # behind it a name may have slashes of its own, as Hugging Face's have
-        base += "/v1"
-    else:
-        base, _, model = parts.path.rpartition("/")
-    if not usable or parts.query or parts.fragment:
-        raise _Malformed(text, "its URL is not a plain http or https address")
-    if not provider or not model:
-        raise _Malformed(text, "it has no model" if provider else "it has no provider")
-    return ModelReference(provider=provider, model=model, url=f"{parts.scheme}://{parts.netloc}{base}")
 
 
 class RoleTransports:
@@ -90,7 +32,9 @@ class RoleTransports:
         agents: Mapping[str, AgentFile],
         providers: Mapping[str, ProviderEntry],
         context: ProviderContext,
+        wrap: Wrap,
     ) -> None:
+        self._wrap = wrap
         self._references = references
         self._agents = agents
         self._providers = providers
@@ -135,7 +79,7 @@ class RoleTransports:
     def _opened(self, reference: ModelReference, key: KeySource | None) -> ChatTransport:
         entry = find_provider(reference, self._providers)
         try:
-            return entry.open(reference, replace(self._context, own_key=key))
+            provider = entry.open(reference, replace(self._context, own_key=key))
         except EnvironmentException:
             raise
         except Exception as error:  # boundary: a provider's own code, often somebody else's
@@ -145,6 +89,7 @@ class RoleTransports:
                 code="provider_failed",
                 subject=str(reference),
             ) from error
+        return self._wrap(reference, entry, provider)
 
     async def aclose(self) -> None:
         """Close every model that was opened, also when one of them fails to."""
@@ -160,28 +105,16 @@ class RoleTransports:
         await self.aclose()
 
 
-def find_provider(reference: ModelReference, providers: Mapping[str, ProviderEntry]) -> ProviderEntry:
-    """The provider of a model; ConfigurationException with the nearest name when there is none."""
-    entry = providers.get(reference.provider)
-    if entry is not None:
-        return entry
-    near = nearest(reference.provider, providers)
-    raise ConfigurationException(
-        f"unknown provider {reference.provider!r} in {str(reference)!r}; there are: {', '.join(sorted(providers))}",
-        code="unknown_provider",
-        subject=reference.provider,
-        hint=f"Did you mean {near}/{reference.model}?" if near else None,
-    )
-
-
 def open_transports(
     models: Mapping[str, str],
     agents: Mapping[str, AgentFile],
     providers: Mapping[str, ProviderEntry],
     context: ProviderContext,
+    wrap: Wrap | None = None,
 ) -> RoleTransports:
     """The transports for `models` (role or `default` to `provider/model`), as a recipe gives them.
 
+    `wrap` puts around a provider's transport what its calls go through; None: what sessions need at the least.
     Raises ConfigurationException at once for a role, a reference or a provider that does not exist.
     """
     references: dict[str, ModelReference] = {}
@@ -194,7 +127,9 @@ def open_transports(
         except ConfigurationException as error:
             error.at("models", role)
             raise
-    return RoleTransports(references, agents, providers, context)
+    return RoleTransports(
+        references, agents, providers, context, wrap or (lambda _reference, _entry, it: guarded(it, context.clock))
+    )
 
 
 def _unknown_key(role: str, agents: Mapping[str, AgentFile]) -> ConfigurationException:

@@ -60,4 +60,6 @@ def _key(dialect: Dialect, source: KeySource, context: ProviderContext) -> Secre
         raise
 
 
-ENTRIES = tuple(ProviderEntry(dialect.name, dialect.summary, partial(open_dialect, dialect)) for dialect in DIALECTS)
+ENTRIES = tuple(
+    ProviderEntry(dialect.name, dialect.summary, partial(open_dialect, dialect), remote=True) for dialect in DIALECTS
+)

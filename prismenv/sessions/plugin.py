@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.transport import ProviderEntry
 from prismenv.sessions import openai_provider, samples, scripted
+from prismenv.sessions.calls import replay
 
 
 @hookimpl
 def prismenv_providers() -> Sequence[ProviderEntry]:
-    """`samples`, `scripted`, and the services that speak OpenAI's chat completions."""
-    return (samples.ENTRY, scripted.ENTRY, *openai_provider.ENTRIES)
+    """`replay`, `samples`, `scripted`, and the services that speak OpenAI's chat completions."""
+    return (replay.ENTRY, samples.ENTRY, scripted.ENTRY, *openai_provider.ENTRIES)

@@ -18,8 +18,9 @@ class RetryPolicy:
     def wait_seconds(self, failures: int, seed: int, asked_seconds: float | None = None) -> float:
         """How long to wait after `failures` failed calls: half to one and a half of the step, by `seed`.
 
-        `asked_seconds` is what the other side asked for (Retry-After), None when it asked for nothing.
+        `asked_seconds` is what the other side asked for (Retry-After), None when it asked for nothing. It is never
+        shortened: who does not want to wait that long must not ask again.
         """
         step = self.first_seconds * float(2 ** (failures - 1))
         jitter = 0.5 + derive_seed(seed, "retry", failures) % 1024 / 1024
-        return min(self.longest_seconds, max(step * jitter, asked_seconds or 0.0))
+        return max(min(self.longest_seconds, step * jitter), asked_seconds or 0.0)

@@ -95,4 +95,5 @@ ENTRY = ProviderEntry(
     summary="completions made elsewhere, from JSON lines, plain or gzipped (samples/FILE)",
     open=open_samples,
     files=True,
+    fixed=True,
 )

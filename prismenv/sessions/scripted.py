@@ -107,4 +107,5 @@ ENTRY = ProviderEntry(
     summary="answers from a YAML or JSON file, by role; for tests (scripted/FILE)",
     open=open_script,
     files=True,
+    fixed=True,
 )

@@ -117,7 +117,8 @@ class ServiceConnection:
                     return Reply(200, data)
                 seed = derive_seed(0, ask.path, ask.key)
                 logger.debug("{} {}: {}, asked again", ask.method, ask.path, failure.what)
-                await self._clock.sleep(self._retry.wait_seconds(failures, seed, failure.wait_seconds))
+                asked = min(failure.wait_seconds or 0.0, self._retry.longest_seconds)  # there is no deadline here
+                await self._clock.sleep(self._retry.wait_seconds(failures, seed, asked))
                 continue
             if 200 <= reply.status < 300 or reply.status in expect:  # noqa: PLR2004 - success, as HTTP defines it
                 return reply

@@ -11,9 +11,9 @@ from sqlalchemy import Row
 
 from prismenv.contracts.archive import CallRecord, NodeRecord, RunRecord, RunStatus
 from prismenv.store.jsontext import dump, load
-from prismenv.store.masking import mask_secrets
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
+from prismenv.words.masking import mask_secrets
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults
 from prismenv.words.usage import Usage

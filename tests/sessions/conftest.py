@@ -10,6 +10,7 @@ import pytest
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import HttpInterface
 from prismenv.sessions.agentfile import AgentFile
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.retry import RetryPolicy
@@ -79,7 +80,8 @@ def interface_for(agents: dict[str, AgentFile], clock: Clock) -> Callable[..., I
 
     def build(answers: Answers | ScriptedTransport, tuning: LocalTuning | None = None) -> InProcessInterface:
         transport = answers if isinstance(answers, ScriptedTransport) else ScriptedTransport(answers)
-        return InProcessInterface(agents, lambda _role: transport, clock, tuning=tuning)
+        chain = guarded(transport, clock)
+        return InProcessInterface(agents, lambda _role: chain, clock, tuning=tuning)
 
     return build
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.transport import ChatTransport, ProviderContext
-from prismenv.sessions.models import parse_model
 from prismenv.sessions.plugin import prismenv_providers
+from prismenv.sessions.references import parse_model
 from prismenv.words.chat import ChatMessage, ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
 
@@ -42,7 +42,7 @@ def write_lines(path: Path, *records: Mapping[str, Any] | str) -> None:
 
 
 def test_the_plugin_offers_files_and_services() -> None:
-    assert sorted(PROVIDERS) == ["ollama", "openai", "openrouter", "samples", "scripted", "vllm"]
+    assert sorted(PROVIDERS) == ["ollama", "openai", "openrouter", "replay", "samples", "scripted", "vllm"]
     assert all(entry.summary and entry.models is None for entry in PROVIDERS.values())
 
 

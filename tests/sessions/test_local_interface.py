@@ -11,7 +11,6 @@ from prismenv.contracts.clock import Clock
 from prismenv.contracts.transport import ChatTransport
 from prismenv.sessions.agentfile import AgentFile
 from prismenv.sessions.local import InProcessInterface, LocalTuning
-from prismenv.sessions.retry import RetryPolicy
 from prismenv.testing.transport import ScriptedTransport
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
@@ -264,7 +263,7 @@ async def test_a_reply_that_is_no_text_is_the_providers_fault(agents: dict[str, 
 
 async def test_an_interaction_has_a_deadline(agents: dict[str, AgentFile], clock: Clock) -> None:
     transport = GatedTransport()
-    tuning = LocalTuning(timeout_seconds=0.05, retry=RetryPolicy(tries=1))
+    tuning = LocalTuning(timeout_seconds=0.05)
     interface = InProcessInterface(agents, lambda _role: transport, clock, tuning=tuning)
     session = await interface.initialize_session("problem_solver")
     with pytest.raises(AgentCommunicationException) as caught:

@@ -12,7 +12,8 @@ from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
 from prismenv.finding.plugins import providers
 from prismenv.sessions.agentfile import AgentFile
-from prismenv.sessions.models import RoleTransports, open_transports, parse_model
+from prismenv.sessions.models import RoleTransports, open_transports
+from prismenv.sessions.references import parse_model
 from prismenv.testing.transport import ScriptedTransport
 from prismenv.words.errors import ConfigurationException
 

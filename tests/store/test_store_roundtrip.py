@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from prismenv.contracts.archive import CallRecord, NodeRecord, RunRecord, Store
 from prismenv.store.database import open_store
-from prismenv.store.masking import mask_secrets
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
+from prismenv.words.masking import mask_secrets
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 from prismenv.words.usage import Usage

@@ -1,0 +1,122 @@
+"""`record: FILE`: every question and what came of it, one JSON object a line.
+
+Theory of operation. A line is written by one call of the system, to a file that is opened for appending: it is in the
+operating system's hands before the answer is, so that neither a killed process loses an exchange that counted, nor do
+two runs that write to one file mix their lines. Written to the disk itself is when the file is closed. What stands
+before is kept: a run that is resumed adds to its recording. A last line that a killed process left without its end is
+cut off when the file is opened again. Lines carry the name of their sitting, by which a replay tells what came later.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from prismenv.contracts.clock import Clock
+from prismenv.contracts.transport import ChatTransport
+from prismenv.finding.jsonlines import is_packed
+from prismenv.sessions.calls.exchange import failure_values, question_of, reply_values
+from prismenv.sessions.calls.wrapper import Wrapper
+from prismenv.words.chat import ChatReply, ChatRequest
+from prismenv.words.errors import AgentCommunicationException, ConfigurationException, StorageException
+
+FORMAT = 1
+_TAIL_BYTES = 2**16
+
+
+class Recording:
+    """The file. Raises ConfigurationException (of the recipe's `record`) for one that cannot be written or is none."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        self._sitting = clock.new_id("sitting")
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            try:
+                self._continue()
+            except BaseException:
+                os.close(self._file)
+                raise
+        except OSError as error:
+            if isinstance(error, ConfigurationException):
+                raise
+            raise ConfigurationException(
+                f"record: {path} cannot be written: {error.strerror or error}", subject=str(path)
+            ).at("record") from error
+
+    def write(self, model: str, request: ChatRequest, wall_seconds: float, **outcome: Any) -> None:
+        """Add an exchange. StorageException where the file does not take it."""
+        line = {
+            "format": FORMAT,
+            "sitting": self._sitting,
+            "at": self._clock.now(),
+            "model": model,
+            "question": question_of(request),
+            "wall_seconds": wall_seconds,
+            **outcome,
+        }
+        data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        try:
+            written = os.write(self._file, data)
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as error:
+            raise StorageException(
+                f"the recording {self.path} cannot be written: {error.strerror}", subject=str(self.path)
+            ) from error
+
+    def close(self) -> None:
+        """Bring all to the disk and let go of the file."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:  # not every kind of file can; what was written is written
+            logger.debug("the recording {} could not be brought to the disk: {}", self.path, error)
+        finally:
+            os.close(self._file)
+
+    def _continue(self) -> None:
+        """See that the file is a recording, and that it ends with a whole line."""
+        size = os.fstat(self._file).st_size
+        if not size:
+            return
+        first = os.pread(self._file, 32, 0)
+        if is_packed(first) or not b'{"format":'.startswith(first[:10]):
+            raise ConfigurationException(
+                f"record: {self.path} holds something else than a recording; name a new file", subject=str(self.path)
+            ).at("record")
+        end = size
+        while end and (tail := os.pread(self._file, min(_TAIL_BYTES, end), max(0, end - _TAIL_BYTES))):
+            found = tail.rfind(b"\n")
+            if found >= 0:
+                end = max(0, end - _TAIL_BYTES) + found + 1
+                break
+            end = max(0, end - _TAIL_BYTES)
+        if end < size:
+            logger.warning("{}: its last line has no end, and was cut off: one exchange is lost", self.path)
+            os.ftruncate(self._file, end)
+
+
+class Recorded(Wrapper):
+    """Writes down what comes of each question: the reply, or the failure that the caller is told."""
+
+    def __init__(self, inner: ChatTransport, recording: Recording, model: str, clock: Clock) -> None:
+        super().__init__(inner)
+        self._recording = recording
+        self._model = model
+        self._clock = clock
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        started = self._clock.monotonic()
+        try:
+            reply = await self._inner.complete(request)
+        except AgentCommunicationException as error:
+            self._write(request, started, failure=failure_values(error))
+            raise
+        self._write(request, started, reply=reply_values(reply))
+        return reply
+
+    def _write(self, request: ChatRequest, started: float, **outcome: Any) -> None:
+        self._recording.write(self._model, request, self._clock.monotonic() - started, **outcome)

@@ -1,0 +1,46 @@
+"""Questions, clocks and workspaces for the tests of what stands around a provider."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prismenv.finding.workspace import WorkspaceSet, find_workspaces
+from prismenv.words.chat import ChatMessage, ChatRequest
+
+ASKER = '''\
+"""Has a problem set and solved, and keeps what was answered."""
+
+from prismenv import BaseEnvironment, environment_registry
+
+
+@environment_registry.register("environment_caller")
+class Asker(BaseEnvironment):
+    async def execute_node(self, concept, difficulty_level, **options):
+        question = {"concepts": [concept], "difficulty_level": difficulty_level}
+        problem = await self.agents["challenge_designer"].interact(**question)
+        answer = await self.agents["problem_solver"].interact(problem_statement=problem)
+        return {"success": "return" in answer, "data_trail": [{"solution_code": answer, "success": "return" in answer}]}
+'''
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path) -> WorkspaceSet:
+    """A workspace with `environment_caller` besides the built-in one."""
+    folder = tmp_path / "workspace"
+    (folder / "environments").mkdir(parents=True)
+    (folder / "prismenv.yaml").write_text("name: calling\n")
+    (folder / "environments" / "environment_caller.py").write_text(ASKER)
+    return find_workspaces(folder)
+
+
+@pytest.fixture
+def ask() -> Callable[..., ChatRequest]:
+    """A question to a model."""
+
+    def build(text: str = "Add two numbers.", **changes: Any) -> ChatRequest:
+        messages = changes.pop("messages", (ChatMessage("system", "Be brief."), ChatMessage("user", text)))
+        return ChatRequest(**{"model": "m", "messages": messages, "role": "problem_solver", "seed": 1, **changes})
+
+    return build

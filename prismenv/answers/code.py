@@ -33,6 +33,8 @@ _LOOKS_LIKE_CODE = re.compile(
 _DEFINES = re.compile(r"^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+\w", re.MULTILINE)
 _GOES_ON = re.compile(r"^(?:[ \t]|[)\]}]|(?:else|elif|except|finally)\b|'''|\"\"\")")
 _STARTS = re.compile(r"^(?:@|[A-Za-z_\"'(\[{#*])")
+_FENCE_LINE = re.compile(r"^[ \t]*```", re.MULTILINE)
+_MAY_GO_ON = re.compile(r"'{3}|\"{3}|\\\n")  # what lets a text of a program go on in the next line
 _MOST_UNITS = 5_000  # an answer without fences has no more statements and paragraphs; keeps garbage cheap
 _WIDEST_JOIN = 40  # how many units may make one statement, such as a text in triple quotes that begins at the margin
 _MOST_JOINS = 400  # how often that is tried in one answer
@@ -49,10 +51,16 @@ def extract_code(text: str, language: str = "python") -> str | None:
         return None
     if language.lower() not in PYTHON_LABELS:
         return _other_language(text, language.lower())
-    if not text.lstrip().startswith("```") and read(text) is not None:  # no program begins so: do not parse for nothing
+    if not _is_surely_no_program(text) and read(text) is not None:
         return text
     said = without_thoughts(text)
     return _from_pieces(said) or (_from_pieces(text) if said != text else None)
+
+
+def _is_surely_no_program(text: str) -> bool:
+    """True where a fence stands at the beginning of a line that cannot be within a text: do not parse for nothing."""
+    fence = _FENCE_LINE.search(text)
+    return fence is not None and not _MAY_GO_ON.search(text, 0, fence.start())
 
 
 def _from_pieces(text: str) -> str | None:
@@ -86,7 +94,8 @@ def _answer_blocks(text: str) -> list[Block]:
 
 def _stands_as_it_is(block: Block) -> bool:
     """True for a block that is the answer alone whether it parses or not; the usual one, so it is not parsed."""
-    return block.closed and block.label in PYTHON_LABELS and textwrap.dedent(block.text) == block.text
+    likely = block.label in PYTHON_LABELS or _LOOKS_LIKE_CODE.search(block.text) is not None
+    return block.closed and likely and textwrap.dedent(block.text) == block.text
 
 
 def _sources(texts: Sequence[str]) -> list[Source]:

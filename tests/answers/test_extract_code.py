@@ -85,6 +85,24 @@ def test_fences_inside_a_docstring_end_nothing():
     assert extract_code(f"````python\n{program}````") == program.rstrip("\n")
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "text = '''\n```\n'''\n\ndef f():\n    return text\n",
+        "text = 'a\\\n```python'\n\ndef f():\n    return text\n",
+        "# so:\n# ```\ndef f():\n    return 1\n",
+    ],
+)
+def test_a_fence_within_a_text_or_a_comment_of_a_program_is_part_of_it(program):
+    assert extract_code(program) == program
+
+
+@pytest.mark.parametrize("label", ["", "python", "javascript"])
+def test_one_block_of_code_is_the_answer_whether_it_parses_or_not(label):
+    assert extract_code(f"Here:\n```{label}\nreturn )\n```\nDone.") == "return )"
+    assert extract_code(f"```{label}\n    return 1\n```") == "return 1"
+
+
 def test_a_program_that_speaks_of_tags_is_left_alone():
     program = 'def tag(x):\n    return f"<code>{x}</code>"\n'
     assert extract_code(f"```python\n{program}```") == program.rstrip("\n")

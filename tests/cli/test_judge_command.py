@@ -218,4 +218,4 @@ def test_an_interrupt_ends_a_batch_that_waits_for_its_input(judged: Any, case_li
     assert json.loads(process.stdout.readline())["id"] == "one"
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)

@@ -84,7 +84,7 @@ def test_two_interrupts_stop_at_once(slow: Any) -> None:
     while "again" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=15)
+    out, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert json.loads(out.splitlines()[-1])["status"] == "interrupted"
     shown = slow("runs", "list", "--json").json

@@ -40,7 +40,7 @@ def leave(clean):
 
 
 async def gone(pid: int) -> bool:
-    with anyio.move_on_after(5):
+    with anyio.move_on_after(60):
         while use_of(pid) is not None:
             await anyio.sleep(0.01)
     return use_of(pid) is None

@@ -164,7 +164,7 @@ async def test_a_solution_that_forks_when_it_is_loaded_is_contained(
 ) -> None:
     end = {"both go on": "", "the child ends": "if pid == 0: os._exit(0)\n", "the parent ends": "if pid: os._exit(0)\n"}
     async with new_pairs(form) as sandbox:
-        split = await sandbox.judge(FORK + end[who] + GOOD, SUITE, limits=Limits(wall_seconds=5))
+        split = await sandbox.judge(FORK + end[who] + GOOD, SUITE, limits=Limits(wall_seconds=8))
         assert split.fault in ("none", "candidate"), split.output
         shared = await sandbox.judge(FORK + end[who] + SHARED[0], SHARED[1], verdict="shared")
         assert shared.fault in ("none", "candidate"), shared.output

@@ -351,12 +351,12 @@ async def test_quota_is_not_asked_for_again_and_waits_past_the_deadline_are_not_
     server, context = service(), ProviderContext(SystemClock(), Path(), 0)
     agents = {"writer": agent()}
     async with open_transports({"default": f"openai@{server.url}/test-model"}, agents, providers(), context) as models:
-        tuning = LocalTuning(timeout_seconds=20.0)
+        tuning = LocalTuning(timeout_seconds=90.0)
         interface = InProcessInterface(agents, models, context.clock, models=models.model, tuning=tuning)
-        for fault, code in ((Fault.quota_exhausted(), "quota_exhausted"), (Fault.rate_limited("60"), "rate_limited")):
+        for fault, code in ((Fault.quota_exhausted(), "quota_exhausted"), (Fault.rate_limited("180"), "rate_limited")):
             server.always = fault
             session = await interface.initialize_session("writer")
-            with anyio.fail_after(15), pytest.raises(AgentCommunicationException) as caught:
+            with anyio.fail_after(60), pytest.raises(AgentCommunicationException) as caught:
                 await interface.interact(session, "writer", {"topic": "trees"})
             assert caught.value.code == code
     assert len(server.calls) == 2

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.keys import KeySource
@@ -18,7 +18,11 @@ class ChatTransport(ABC):
     help. That is so for `rate_limited` (`retry_after_seconds` holds what the provider asks for), `timed_out` and
     `unavailable`. It is not for `unauthorised`, `unknown_model`, `quota_exhausted`, `context_too_long` and `refused`
     (the provider does not take the request as it is). `bad_answer`: an answer came that is none.
+
+    `patient` transports are given no deadline: a person answers.
     """
+
+    patient: ClassVar[bool] = False
 
     @abstractmethod
     async def complete(self, request: ChatRequest) -> ChatReply:

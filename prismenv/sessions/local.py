@@ -281,10 +281,11 @@ class InProcessInterface(InterfaceClient):
     async def _ask(self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any]) -> ChatReply:
         """The model's reply; what is worth it is asked again until the deadline."""
         role, number = session.agent.role, session.calls
-        deadline = self._clock.monotonic() + self._tuning.timeout_seconds
+        seconds = None if session.agent.transport.patient else self._tuning.timeout_seconds
+        deadline = None if seconds is None else self._clock.monotonic() + seconds
         failures = 0
         try:
-            with anyio.fail_after(self._tuning.timeout_seconds):
+            with anyio.fail_after(seconds):
                 while True:
                     try:
                         return await self._call(session, messages, given, deadline, failures)
@@ -293,7 +294,7 @@ class InProcessInterface(InterfaceClient):
                         if error.code not in WORTH_IT or failures >= self._tuning.retry.tries:
                             raise
                         asked = error.retry_after_seconds
-                        if asked is not None and asked > deadline - self._clock.monotonic():
+                        if asked is not None and deadline is not None and asked > deadline - self._clock.monotonic():
                             raise  # who asks for more time than there is has answered for good
                         logger.debug("{}: {} ({}), asked again", role, error.code, error.message)
                     await self._clock.sleep(
@@ -309,7 +310,7 @@ class InProcessInterface(InterfaceClient):
         session: _Session,
         messages: tuple[ChatMessage, ...],
         given: Mapping[str, Any],
-        deadline: float,
+        deadline: float | None,
         failures: int,
     ) -> ChatReply:
         """One call, with a seed of its own: a repetition must not draw the same failure again."""

@@ -29,6 +29,7 @@ from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
+from prismenv.sessions.tracing import find_tracing
 from prismenv.store.database import open_store
 from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import RegistryException
@@ -88,7 +89,8 @@ async def _open_interface(
         return await stack.enter_async_context(HttpInterfaceClient(settings, agents, clock))
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, providers(), context))
-    tuning = LocalTuning(idle_seconds=settings.session_idle_seconds)
+    tracing = find_tracing(transports.reference)
+    tuning = LocalTuning(idle_seconds=settings.session_idle_seconds, tracing=tracing)
     if settings.sessions == "store":
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))

@@ -27,6 +27,7 @@ from prismenv.sessions.readers import Misfit
 from prismenv.sessions.retry import WORTH_IT, RetryPolicy
 from prismenv.sessions.sessiontable import SessionTable, not_its_role, unknown_session
 from prismenv.sessions.template import CompiledTemplate, Question, fit, render, require_fit
+from prismenv.sessions.tracing import Inference, Tracing
 from prismenv.sessions.trimming import trimmed
 from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException, EnvironmentException
@@ -60,6 +61,7 @@ class _Session:
     seed: int | None
     labels: Mapping[str, Any]
     messages: list[ChatMessage]
+    session_id: str
     lock: anyio.Lock = field(default_factory=lambda: anyio.Lock(fast_acquire=True))
     calls: int = 0
     watch: TokenWatcher | None = None  # of the interaction that runs
@@ -70,7 +72,7 @@ class LocalTuning:
     """`timeout_seconds` bounds one question with all its repetitions; a longer answer than the limit is refused.
 
     Sessions are in memory, and one that nobody used for `idle_seconds` is forgotten, None: never. With a `keeper` they
-    are where it keeps them, and closing the interface leaves them there.
+    are where it keeps them, and closing the interface leaves them there. `tracing` makes a span of each question.
     """
 
     timeout_seconds: float = 300.0
@@ -78,6 +80,7 @@ class LocalTuning:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     idle_seconds: float | None = None
     keeper: SessionKeeper | None = None
+    tracing: Tracing | None = None
 
 
 class InProcessInterface(InterfaceClient):
@@ -123,7 +126,7 @@ class InProcessInterface(InterfaceClient):
         elif session_id in self._sessions:
             raise ConfigurationException(f"there is a session {session_id!r} already", code="session_exists")
         else:
-            self._sessions.add(session_id, _Session(agent, seed, labels or {}, list(agent.system)))
+            self._sessions.add(session_id, _Session(agent, seed, labels or {}, list(agent.system), session_id))
         return session_id
 
     async def interact(
@@ -206,7 +209,9 @@ class InProcessInterface(InterfaceClient):
             kept = self._known(found, session_id, role)
             agent = self._agent(role)
             question = fit(role, agent.templates, inputs)
-            session = _Session(agent, kept.seed, kept.labels, list(kept.messages), calls=kept.calls, watch=watch)
+            session = _Session(
+                agent, kept.seed, kept.labels, list(kept.messages), session_id, calls=kept.calls, watch=watch
+            )
             try:
                 return await self._exchange(session, question, inputs)
             finally:
@@ -254,7 +259,7 @@ class InProcessInterface(InterfaceClient):
         messages: tuple[ChatMessage, ...] = (*session.messages, asked)
         if session.agent.history_tokens is not None:
             messages = trimmed(messages, session.agent.history_tokens)
-        reply = await self._ask(session, messages, given)
+        reply = await self._ask_traced(session, messages, given, template.name)
         raw = ""
         try:
             raw = receive(role, reply.text, self._tuning.max_answer_bytes)
@@ -277,6 +282,18 @@ class InProcessInterface(InterfaceClient):
             reply.finish_reason,
             reply.details,
         )
+
+    async def _ask_traced(
+        self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any], prompt: str
+    ) -> ChatReply:
+        tracing, agent = self._tuning.tracing, session.agent
+        if tracing is None:
+            return await self._ask(session, messages, given)
+        streamed = session.watch is not None or agent.params.get("stream") is True
+        with tracing.inference(Inference(agent.role, session.session_id, prompt, agent.params, streamed)) as answered:
+            reply = await self._ask(session, messages, given)
+            answered(reply)
+            return reply
 
     async def _ask(self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any]) -> ChatReply:
         """The model's reply; what is worth it is asked again until the deadline."""

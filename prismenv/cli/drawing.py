@@ -11,7 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from prismenv.cli.terminal import visible
+from prismenv.words.visible import visible
 
 BOX = box.SIMPLE_HEAD
 PIPE_COLUMNS = 120  # width of tables where there is no terminal to ask, unless COLUMNS says otherwise

@@ -6,10 +6,10 @@ from typing import Any
 
 from loguru import logger
 
-from prismenv.cli.terminal import visible
 from prismenv.finding.variables import LOG_VARIABLE
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
+from prismenv.words.visible import visible
 
 LEVELS = ("debug", "info", "warning", "error")
 

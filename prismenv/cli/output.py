@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from prismenv.cli.terminal import visible
+from prismenv.words.visible import visible
 
 _DRAWING = "prismenv.cli.drawing"  # imported where a line may have a colour, and by commands that show tables
 _COLOUR_VARIABLES = ("FORCE_COLOR", "TTY_COMPATIBLE")  # by which a pipe is taken for a terminal

@@ -18,7 +18,11 @@ class ChatTransport(ABC):
     help. That is so for `rate_limited` (`retry_after_seconds` holds what the provider asks for), `timed_out` and
     `unavailable`. It is not for `unauthorised`, `unknown_model`, `quota_exhausted`, `context_too_long` and `refused`
     (the provider does not take the request as it is). `bad_answer`: an answer came that is none.
+
+    `patient` transports are given no deadline: a person answers.
     """
+
+    patient: bool = False
 
     @abstractmethod
     async def complete(self, request: ChatRequest) -> ChatReply:

@@ -30,6 +30,7 @@ from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
+from prismenv.sessions.tracing import find_tracing
 from prismenv.store.database import open_store
 from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import ConfigurationException, RegistryException
@@ -83,7 +84,11 @@ async def _open_interface(
     known = providers()
     chain = stack.enter_context(open_chain(recipe, known, folder, clock))
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, known, context, chain.wrap))
-    tuning = LocalTuning(recipe.limits.timeout_seconds, idle_seconds=settings.session_idle_seconds)
+    tuning = LocalTuning(
+        recipe.limits.timeout_seconds,
+        idle_seconds=settings.session_idle_seconds,
+        tracing=find_tracing(transports.reference),
+    )
     if settings.sessions == "store":
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))

@@ -3,9 +3,28 @@
 from collections.abc import Mapping
 from typing import Any
 
+from prismenv.sessions.keys import OWN_PARAMS
 from prismenv.sessions.refusals import Asked, bad_answer
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.usage import Usage
+
+_SEED_BITS = 0x7FFFFFFF  # some services keep a seed in 32 bits
+
+
+def request_body(request: ChatRequest) -> dict[str, Any]:
+    """What the service is sent: model_params as they are, a parameter of null left out."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+    }
+    if request.seed is not None:
+        body["seed"] = request.seed & _SEED_BITS
+    body.update({name: value for name, value in request.params.items() if name not in OWN_PARAMS})
+    if request.watch is not None:
+        body["stream"] = True
+    if body.get("stream"):
+        body.setdefault("stream_options", {"include_usage": True})
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def read_completion(data: Any, request: ChatRequest, asked: Asked) -> ChatReply:

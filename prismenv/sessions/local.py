@@ -26,6 +26,7 @@ from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.readers import Misfit
 from prismenv.sessions.sessiontable import SessionTable, not_its_role, unknown_session
 from prismenv.sessions.template import CompiledTemplate, Question, fit, render, require_fit
+from prismenv.sessions.tracing import Inference, Tracing
 from prismenv.sessions.trimming import trimmed
 from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
@@ -59,6 +60,7 @@ class _Session:
     seed: int | None
     labels: Mapping[str, Any]
     messages: list[ChatMessage]
+    session_id: str
     turn: Turn = field(default_factory=Turn)
     calls: int = 0
     watch: TokenWatcher | None = None  # of the interaction that runs
@@ -69,13 +71,14 @@ class LocalTuning:
     """`timeout_seconds` bounds one question with all its repetitions; a longer answer than the limit is refused.
 
     Sessions are in memory, and one that nobody used for `idle_seconds` is forgotten, None: never. With a `keeper` they
-    are where it keeps them, and closing the interface leaves them there.
+    are where it keeps them, and closing the interface leaves them there. `tracing` makes a span of each question.
     """
 
     timeout_seconds: float = 300.0
     max_answer_bytes: int = MAX_ANSWER_BYTES
     idle_seconds: float | None = None
     keeper: SessionKeeper | None = None
+    tracing: Tracing | None = None
 
 
 class InProcessInterface(InterfaceClient):
@@ -122,7 +125,7 @@ class InProcessInterface(InterfaceClient):
         elif session_id in self._sessions:
             raise ConfigurationException(f"there is a session {session_id!r} already", code="session_exists")
         else:
-            self._sessions.add(session_id, _Session(agent, seed, labels or {}, list(agent.system)))
+            self._sessions.add(session_id, _Session(agent, seed, labels or {}, list(agent.system), session_id))
         return session_id
 
     async def interact(
@@ -205,7 +208,9 @@ class InProcessInterface(InterfaceClient):
             kept = self._known(found, session_id, role)
             agent = self._agent(role)
             question = fit(role, agent.templates, inputs)
-            session = _Session(agent, kept.seed, kept.labels, list(kept.messages), calls=kept.calls, watch=watch)
+            session = _Session(
+                agent, kept.seed, kept.labels, list(kept.messages), session_id, calls=kept.calls, watch=watch
+            )
             try:
                 return await self._exchange(session, question, inputs)
             finally:
@@ -253,7 +258,7 @@ class InProcessInterface(InterfaceClient):
         messages: tuple[ChatMessage, ...] = (*session.messages, asked)
         if session.agent.history_tokens is not None:
             messages = trimmed(messages, session.agent.history_tokens)
-        reply = await self._ask(session, messages, given)
+        reply = await self._ask_traced(session, messages, given, template.name)
         raw = ""
         try:
             raw = receive(role, reply.text, self._tuning.max_answer_bytes)
@@ -277,12 +282,25 @@ class InProcessInterface(InterfaceClient):
             reply.details,
         )
 
+    async def _ask_traced(
+        self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any], prompt: str
+    ) -> ChatReply:
+        tracing, agent = self._tuning.tracing, session.agent
+        if tracing is None:
+            return await self._ask(session, messages, given)
+        streamed = session.watch is not None or agent.params.get("stream") is True
+        with tracing.inference(Inference(agent.role, session.session_id, prompt, agent.params, streamed)) as answered:
+            reply = await self._ask(session, messages, given)
+            answered(reply)
+            return reply
+
     async def _ask(self, session: _Session, messages: tuple[ChatMessage, ...], given: Mapping[str, Any]) -> ChatReply:
         """The model's reply, by the deadline. Each question of a session has a seed of its own."""
-        agent, seed, limit = session.agent, session.seed, self._tuning.timeout_seconds
+        agent, seed = session.agent, session.seed
+        limit = None if agent.transport.patient else self._tuning.timeout_seconds
         if seed is not None:
             seed = derive_seed(seed, session.calls)
-        deadline = self._clock.monotonic() + limit
+        deadline = None if limit is None else self._clock.monotonic() + limit
         request = ChatRequest(
             agent.model, messages, agent.role, given, session.labels, agent.params, seed, deadline, session.watch
         )

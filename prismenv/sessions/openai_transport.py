@@ -16,8 +16,7 @@ import anyio
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.transport import ChatTransport
 from prismenv.sessions.answer import MAX_ANSWER_BYTES
-from prismenv.sessions.completions import Gathering, read_completion
-from prismenv.sessions.keys import OWN_PARAMS
+from prismenv.sessions.completions import Gathering, read_completion, request_body
 from prismenv.sessions.refusals import Asked, bad_answer, refusal
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
@@ -28,7 +27,6 @@ PING_SECONDS = 10.0
 MAX_BODY_BYTES = 12 * MAX_ANSWER_BYTES + 2**20  # JSON may write one byte as six, and logprobs take more than the text
 Result = TypeVar("Result")
 _CONNECTIONS = 65536  # limits are set above this layer
-_SEED_BITS = 0x7FFFFFFF  # some services keep a seed in 32 bits
 
 
 class OpenAITransport(ChatTransport):
@@ -55,7 +53,7 @@ class OpenAITransport(ChatTransport):
         )
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        body = _body(request)
+        body = request_body(request)
         if body.get("stream"):
             return await self._within(request.deadline, partial(self._streamed, request, body))
         received = await self._within(request.deadline, partial(self._whole, body))
@@ -194,22 +192,6 @@ def _limits() -> Any:
     import httpx2
 
     return httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-
-
-def _body(request: ChatRequest) -> dict[str, Any]:
-    """What the service is sent: model_params as they are, a parameter of null left out."""
-    body: dict[str, Any] = {
-        "model": request.model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-    }
-    if request.seed is not None:
-        body["seed"] = request.seed & _SEED_BITS
-    body.update({name: value for name, value in request.params.items() if name not in OWN_PARAMS})
-    if request.watch is not None:
-        body["stream"] = True
-    if body.get("stream"):
-        body.setdefault("stream_options", {"include_usage": True})
-    return {name: value for name, value in body.items() if value is not None}
 
 
 def require_library(provider: str) -> None:

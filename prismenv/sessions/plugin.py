@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.transport import ProviderEntry
-from prismenv.sessions import openai_provider, samples, scripted
+from prismenv.sessions import human, litellm_provider, openai_provider, samples, scripted
 from prismenv.sessions.calls import replay
 
 
 @hookimpl
 def prismenv_providers() -> Sequence[ProviderEntry]:
-    """`replay`, `samples`, `scripted`, and the services that speak OpenAI's chat completions."""
-    return (replay.ENTRY, samples.ENTRY, scripted.ENTRY, *openai_provider.ENTRIES)
+    """`human`, `litellm`, `replay`, `samples`, `scripted`, and the services that speak OpenAI's chat completions."""
+    own = (human.ENTRY, litellm_provider.ENTRY, replay.ENTRY, samples.ENTRY, scripted.ENTRY)
+    return (*own, *openai_provider.ENTRIES)

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from prismenv.sessions.answer import excerpt
+from prismenv.sessions.retry import retry_after
 from prismenv.sessions.secret import Secret
 from prismenv.words.errors import AgentCommunicationException
 
@@ -30,7 +30,6 @@ _BY_STATUS = {
     425: "unavailable",
     429: "rate_limited",
 }
-_MOST_SECONDS = 7 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +91,6 @@ def _hint(code: str, asked: Asked) -> str | None:
         "context_too_long": "Give the role less, or use a model with a longer context.",
         "rate_limited": "Lower concurrency.nodes, or ask the provider for a higher limit.",
     }.get(code)
-
-
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """How many seconds the other side asks to wait, None where it does not say so."""
-    milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return min(milliseconds / 1000, _MOST_SECONDS)
-    text = headers.get("retry-after", "").strip()
-    seconds = _number(text)
-    if seconds is None and text:
-        try:
-            seconds = max(0.0, parsedate_to_datetime(text).timestamp() - now)
-        except (ValueError, OverflowError):
-            return None
-    return None if seconds is None else min(seconds, _MOST_SECONDS)
-
-
-def _number(text: str) -> float | None:
-    return float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text.strip()) else None
 
 
 def bad_answer(asked: Asked, what: str, data: Any = None) -> AgentCommunicationException:

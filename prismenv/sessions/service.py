@@ -19,7 +19,7 @@ from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.sessions.answer import excerpt
-from prismenv.sessions.retry import RetryPolicy
+from prismenv.sessions.retry import RetryPolicy, retry_after
 from prismenv.sessions.secret import Secret
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
 from prismenv.words.seeding import derive_seed
@@ -169,7 +169,9 @@ class ServiceConnection:
                 _CODES.get(status, "unavailable"),
                 f"it answered {status}{': ' + detail if detail else ''}",
                 done=status not in _NOT_DONE,
-                wait_seconds=_retry_after(response.headers.get("Retry-After", "")),
+                wait_seconds=retry_after(
+                    {name.lower(): value for name, value in response.headers.items()}, self._clock.now()
+                ),
             )
         if 300 <= status < 400:  # noqa: PLR2004 - redirects, as HTTP defines them
             target = self._secret.hidden_in(response.headers.get("Location", "nowhere"))
@@ -207,11 +209,6 @@ class ServiceConnection:
 
     def _broken(self, ask: Ask, what: str) -> ProtocolException:
         return ProtocolException(f"{ask.method} {self.url}{ask.path}: the service {what}", subject=self.url)
-
-
-def _retry_after(text: str) -> float | None:
-    """Seconds that the service asks to wait, None where it names none (dates are not read)."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None  # noqa: PLR2004 - up to a day
 
 
 def _detail(body: bytes) -> str:

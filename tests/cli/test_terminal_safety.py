@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from prismenv.cli.terminal import visible
+from prismenv.words.visible import visible
 
 HOSTILE = "\x1b[31mred\x1b]0;title\x07 \x9b2J \x08\x7f \u202egnp.exe \r over \x00 end"
 FULL = Path("/dev/full")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from email.utils import formatdate
 from typing import Any
 
 import anyio
@@ -71,6 +72,15 @@ async def test_the_time_that_a_service_asks_for_is_waited(serve: Any, connect: C
         session = await client.initialize_session("problem_solver")
         await client.interact(session, "problem_solver", PROBLEM)
     assert clock.slept == [7.0, 30.0]  # but never longer than the policy's longest
+
+
+async def test_a_service_may_name_a_date_to_wait_for(serve: Any, connect: Connect, clock: Any) -> None:
+    server = serve(shapes="message")
+    server.faults.append(Fault(status=503, headers={"Retry-After": formatdate(clock.now() + 3600, usegmt=True)}))
+    async with connect(server, clock=clock) as client:
+        session = await client.initialize_session("problem_solver")
+        await client.interact(session, "problem_solver", PROBLEM)
+    assert clock.slept == [30.0]  # an hour is longer than the policy's longest
 
 
 async def test_a_connection_cut_before_the_work_is_tried_again(serve: Any, connect: Connect) -> None:

@@ -28,7 +28,9 @@ LAYERS = {
 }
 PURE = ("words", "answers", "scoring", "search")
 # Dependencies of extras, and what few need and takes long to import: the only ones a function may import for itself.
-OPTIONAL = frozenset({"aiohttp", "httpx2", "jinja2", "jinja2.sandbox", "jsonschema_rs", "openai", "re2"})
+OPTIONAL = frozenset(
+    {"aiohttp", "httpx2", "jinja2", "jinja2.sandbox", "jsonschema_rs", "litellm", "openai", "opentelemetry", "re2"}
+)
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

@@ -8,6 +8,7 @@ class Wrapper(ChatTransport):
 
     def __init__(self, inner: ChatTransport) -> None:
         self._inner = inner
+        self.patient = inner.patient
 
     async def ping(self) -> None:
         await self._inner.ping()

@@ -32,6 +32,7 @@ COMMANDS = {
     "list": ("prismenv.cli.catalog", "List environments, agents, providers, recipes and the rest."),
     "runs": ("prismenv.cli.runs", "List, show, export and prune stored runs."),
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),
+    "llm": ("prismenv.cli.llm", "The LLM interface by itself: serve it to others."),
     "init": ("prismenv.cli.scaffold", "Make a workspace with one small example of each kind."),
     "eject": ("prismenv.cli.scaffold", "Copy a built-in environment, agent or recipe into the workspace."),
     "doctor": ("prismenv.cli.doctor", "Check Python, workspaces, plugins, sandbox, store and disk."),

@@ -1,9 +1,9 @@
 """The composition root: the one place where drivers are put together."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.local import InProcessInterface
-from prismenv.sessions.models import open_transports
+from prismenv.sessions.models import RoleTransports, open_transports
 from prismenv.store.database import open_store
-from prismenv.words.errors import RegistryException
+from prismenv.words.errors import ConfigurationException, RegistryException
 
 DEFAULT_STORE = ".prismenv/prismenv.db"
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
@@ -74,9 +74,57 @@ async def _open_interface(
 ) -> InterfaceClient:
     if isinstance(recipe.interface, HttpInterface):
         return await stack.enter_async_context(HttpInterfaceClient(recipe.interface, agents, clock))
+    return (await _open_local(stack, recipe, agents, folder, clock))[0]
+
+
+async def _open_local(
+    stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, clock: Clock
+) -> tuple[InProcessInterface, RoleTransports]:
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, providers(), context))
-    return await stack.enter_async_context(InProcessInterface(agents, transports, clock, models=transports.model))
+    interface = InProcessInterface(agents, transports, clock, models=transports.model)
+    return await stack.enter_async_context(interface), transports
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModels:
+    """The LLM interface in this process: `model` names a role's, ConfigurationException for one without."""
+
+    interface: InterfaceClient
+    roles: tuple[str, ...]
+    model: Callable[[str], str]
+
+
+@asynccontextmanager
+async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) -> AsyncIterator[OpenModels]:
+    """The recipe's models for the roles of the workspaces, open here wherever its own interface is.
+
+    Every model that has a name is opened, so that what is wrong with one is a ConfigurationException now.
+    """
+    agents = load_agents(workspaces)
+    async with AsyncExitStack() as stack:
+        interface, transports = await _open_local(stack, recipe, agents, folder, SystemClock())
+        transports.check(role for role in agents if _has_model(transports, role))
+        yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)))
+
+
+def _has_model(transports: RoleTransports, role: str) -> bool:
+    try:
+        transports.reference(role)
+    except ConfigurationException as error:
+        if error.code != "no_model":
+            raise
+        return False
+    return True
+
+
+def with_usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> Recipe:
+    """The recipe with a simulated model for each role that has none; a warning says so."""
+    if "default" in recipe.models:
+        return recipe
+    agents = {role: agent for role, agent in load_agents(workspaces).items() if role not in recipe.models}
+    models = {**_models_by_hand(recipe.name, {"agents": list(agents)}, agents), **recipe.models}
+    return recipe.model_copy(update={"models": models})
 
 
 @asynccontextmanager

@@ -82,6 +82,12 @@ def load_recipe(
     return LoadedRecipe(recipe, path, workspaces.project_folder, layers)
 
 
+def bare_recipe(name: str, environ: Mapping[str, str], sets: Sequence[str], ignore: Sequence[str] = ()) -> Recipe:
+    """A recipe that no file holds: what variables (but those of `ignore`) and `sets` say, and defaults."""
+    base = Layer({"name": name}, lambda _: name)
+    return validate_layers(Recipe, [base, *variable_layers(environ, ignore), *set_layers(sets)])
+
+
 def change_recipe(recipe: Recipe, sets: Sequence[str]) -> Recipe:
     """A resolved recipe with `--set` values laid over it. Raises ConfigurationException as `load_recipe` does."""
     base = Layer(recipe.model_dump(mode="json"), lambda _: f"the recipe {recipe.name}")

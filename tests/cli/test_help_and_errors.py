@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("run", "judge", "list", "runs", "rejudge", "init", "eject", "doctor")
-PAGES = (*((name,) for name in COMMANDS), *(("runs", name) for name in ("list", "show", "export", "prune")))
+COMMANDS = ("run", "judge", "list", "runs", "rejudge", "llm", "init", "eject", "doctor")
+PAGES = (
+    *((name,) for name in COMMANDS),
+    *(("runs", name) for name in ("list", "show", "export", "prune")),
+    ("llm", "serve"),
+)
 # All pages from one process: what takes time is importing the engine.
 HELP_OF_ALL = """
 import json, sys

@@ -28,7 +28,7 @@ def test_the_typed_surface_names_the_same_as_the_lazy_one() -> None:
 def test_importing_prismenv_imports_no_dependency() -> None:
     program = (
         "import sys, prismenv\n"
-        "names = {'pydantic', 'sqlalchemy', 'httpx', 'rich', 'typer', 'openai', 'aiohttp'}\n"
+        "names = {'pydantic', 'sqlalchemy', 'httpx', 'rich', 'typer', 'openai', 'aiohttp', 'starlette', 'uvicorn'}\n"
         "print(sorted(names & set(sys.modules)))"
     )
     answer = subprocess.run(
@@ -41,7 +41,8 @@ def test_the_help_imports_no_engine() -> None:
     program = (
         "import sys\nsys.argv = ['prismenv', '--help']\nfrom prismenv.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "print(sorted({'pydantic', 'sqlalchemy', 'httpx', 'jinja2', 'yaml', 'openai', 'aiohttp'} & set(sys.modules)))"
+        "names = {'pydantic', 'sqlalchemy', 'httpx', 'jinja2', 'yaml', 'openai', 'aiohttp', 'uvicorn'}\n"
+        "print(sorted(names & set(sys.modules)))"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT.parent

@@ -1,6 +1,7 @@
 """Who may ask what of the service, and how much of it."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ async def test_an_open_address_needs_a_token(host: str) -> None:
 async def test_a_port_that_is_taken_and_an_address_that_is_not_are_told() -> None:
     listener, local = listen("127.0.0.1", 0, open_to_all=True)
     assert local
+    assert listener.proto == socket.IPPROTO_TCP  # else answers wait for the client's delayed acknowledgements
     with listener:
         with pytest.raises(ConfigurationException, match="another server listens there") as caught:
             listen("127.0.0.1", listener.getsockname()[1], open_to_all=True)

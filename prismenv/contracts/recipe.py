@@ -24,11 +24,14 @@ class LocalInterface(FrozenModel):
 
 
 class HttpInterface(FrozenModel):
-    """The LLM interface as a service, in PrismBench's shapes. `dialect: auto` asks the service which it speaks."""
+    """The LLM interface as a service: `prismenv llm serve`, or one in PrismBench's shapes.
+
+    `dialect: auto` asks the service which it speaks.
+    """
 
     type: Literal["http"]  # this one
     url: str  # the service's address, such as http://host:8000
-    dialect: Literal["auto", "message", "task"] = "auto"  # message: the current shape; task: the older, polled one
+    dialect: Literal["auto", "full", "message", "task"] = "auto"  # full: prismenv's own; the others: PrismBench's
     timeout: Annotated[float, BeforeValidator(number_only)] = Field(default=120.0, gt=0)  # seconds for one interaction
     token_variable: str | None = None  # name of the environment variable that holds the bearer token; None: no token
 

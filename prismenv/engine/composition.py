@@ -1,9 +1,9 @@
 """The composition root: the one place where drivers are put together."""
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from prismenv.contracts.archive import Store
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.configuration import build_config
 from prismenv.contracts.interface import InterfaceClient
-from prismenv.contracts.recipe import HttpInterface, Recipe
+from prismenv.contracts.recipe import HttpInterface, LocalInterface, Recipe
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
@@ -29,7 +29,7 @@ from prismenv.sessions.calls.chain import open_chain
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
-from prismenv.sessions.models import open_transports
+from prismenv.sessions.models import RoleTransports, open_transports
 from prismenv.sessions.tracing import find_tracing
 from prismenv.store.database import open_store
 from prismenv.store.sessionstore import open_sessions
@@ -76,12 +76,19 @@ async def _enter(
 async def _open_interface(
     stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
 ) -> InterfaceClient:
-    agents, settings = load_agents(workspaces), recipe.interface
-    if isinstance(settings, HttpInterface):
+    if isinstance(recipe.interface, HttpInterface):
         _refuse_unheld(recipe)
-        return await stack.enter_async_context(HttpInterfaceClient(settings, agents, clock))
+        client = HttpInterfaceClient(recipe.interface, load_agents(workspaces), clock)
+        return await stack.enter_async_context(client)
+    return (await _open_local(stack, recipe, workspaces, folder, clock))[0]
+
+
+async def _open_local(
+    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
+) -> tuple[InProcessInterface, RoleTransports]:
+    agents, known = load_agents(workspaces), providers()
+    settings = recipe.interface if isinstance(recipe.interface, LocalInterface) else LocalInterface()
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
-    known = providers()
     chain = stack.enter_context(open_chain(recipe, known, folder, clock))
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, known, context, chain.wrap))
     tuning = LocalTuning(
@@ -92,9 +99,8 @@ async def _open_interface(
     if settings.sessions == "store":
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))
-    return await stack.enter_async_context(
-        InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
-    )
+    interface = InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
+    return await stack.enter_async_context(interface), transports
 
 
 def _refuse_unheld(recipe: Recipe) -> None:
@@ -106,6 +112,47 @@ def _refuse_unheld(recipe: Recipe) -> None:
                 f"{key}: the models are asked by the service at interface.url, so it cannot be held here",
                 hint=f"Take {key} out; the service has settings of its own.",
             ).at(key)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenModels:
+    """The LLM interface in this process: `model` names a role's, ConfigurationException for one without."""
+
+    interface: InterfaceClient
+    roles: tuple[str, ...]
+    model: Callable[[str], str]
+
+
+@asynccontextmanager
+async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) -> AsyncIterator[OpenModels]:
+    """The recipe's models for the roles of the workspaces, open here wherever its own interface is.
+
+    Every model that has a name is opened, so that what is wrong with one is a ConfigurationException now.
+    """
+    agents = load_agents(workspaces)
+    async with AsyncExitStack() as stack:
+        interface, transports = await _open_local(stack, recipe, workspaces, folder, SystemClock())
+        transports.check(role for role in agents if _has_model(transports, role))
+        yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)))
+
+
+def _has_model(transports: RoleTransports, role: str) -> bool:
+    try:
+        transports.reference(role)
+    except ConfigurationException as error:
+        if error.code != "no_model":
+            raise
+        return False
+    return True
+
+
+def with_usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> Recipe:
+    """The recipe with a simulated model for each role that has none; a warning says so."""
+    if "default" in recipe.models:
+        return recipe
+    agents = {role: agent for role, agent in load_agents(workspaces).items() if role not in recipe.models}
+    models = {**_models_by_hand(recipe.name, {"agents": list(agents)}, agents), **recipe.models}
+    return recipe.model_copy(update={"models": models})
 
 
 @asynccontextmanager

@@ -1,13 +1,17 @@
-"""The LLM interface as a service, in both of PrismBench's shapes.
+"""The LLM interface as a service: ours, and any other in both of PrismBench's shapes.
 
+full: a session id is chosen here; POST /interact carries what the session is about and answers with everything that is
+known of the outcome, so that a run through the service is the same as one in process. One request for a question.
 message: a session id is chosen here and begins with its first call; POST /interact answers with the text.
 task: POST /initialize opens the session; POST /interact answers with a task, which GET /task_status/{id} is asked for,
 with `wait` so that a service that knows it answers as soon as it is done, and every POLL_SECONDS where it does not.
-`auto` tries /initialize once: a service that has no such path speaks the message shape. Whatever the shape, an answer
+`auto` asks once what GET / says: a service of ours says that it is one. To any other it tries /initialize once: a
+service that has no such path speaks the message shape. Whatever the shape, an answer
 to /interact that holds a task is waited for, and one that holds a message is taken.
 
 POST /interact may have been done although its answer was lost. Before it is sent again, /session_history is asked: if
-the exchange is there, its response is the answer. Where the service keeps no history, the question is asked twice.
+the exchange is there, its response is the answer. Where the service keeps no history, the question is asked twice. Ours
+knows a question by its Idempotency-Key, and answers the same one again.
 """
 
 import os
@@ -27,6 +31,7 @@ from prismenv.contracts.recipe import HttpInterface
 from prismenv.contracts.turn import Turn
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, excerpt, extract, receive
+from prismenv.sessions.full import DIALECT, read_outcome, speaks_full
 from prismenv.sessions.local import RAW_LABEL
 from prismenv.sessions.retry import RetryPolicy
 from prismenv.sessions.secret import read_secret
@@ -46,10 +51,12 @@ WAIT_SECONDS = 20
 CLEANUP_SECONDS = 5.0
 _MAX_BODY_BYTES = 6 * MAX_ANSWER_BYTES + 2**16  # JSON may write one byte as six
 _NO_INITIALIZE = frozenset({404, 405, 422})
+_REFUSALS = frozenset(range(400, 500)) - {408, 409, 429}
+_ASKED_WRONG = frozenset({404, 422})
 _GONE = frozenset({404, 410})
 _PLAIN = CompiledTemplate("", (), frozenset(), ("",), frozenset(), "text")
 
-Shape = Literal["message", "task"]
+Shape = Literal["full", "message", "task"]
 
 
 @dataclass(slots=True)
@@ -61,6 +68,7 @@ class _Session:
     templates: tuple[CompiledTemplate, ...]
     raw: bool
     shape: Shape
+    about: dict[str, Any]  # what the full shape says of a session
     turn: Turn = field(default_factory=Turn)
     calls: int = 0
     exchanges: int | None = 0
@@ -105,7 +113,7 @@ class HttpInterfaceClient(InterfaceClient):
         self,
         role: str,
         *,
-        seed: int | None = None,  # noqa: ARG002 - the service's shape has no place for it
+        seed: int | None = None,  # PrismBench's shapes have no place for it
         labels: Mapping[str, Any] | None = None,
     ) -> str:
         templates = self._templates(role)
@@ -113,7 +121,8 @@ class HttpInterfaceClient(InterfaceClient):
             shape, remote_id = await self._begin(role)
         raw = (labels or {}).get(RAW_LABEL) is True
         session_id = self._clock.new_id("session")
-        self._sessions[session_id] = _Session(role, remote_id or session_id, templates, raw, shape)
+        about = {"seed": seed, "labels": dict(labels or {}), "full": True} if shape == DIALECT else {}
+        self._sessions[session_id] = _Session(role, remote_id or session_id, templates, raw, shape, about)
         return session_id
 
     async def interact(
@@ -125,10 +134,14 @@ class HttpInterfaceClient(InterfaceClient):
         watch: TokenWatcher | None = None,  # noqa: ARG002 - the service's shape has no streams
     ) -> Answer:
         session = self._session(session_id, role)
-        question = fit(role, session.templates, inputs) if session.templates else Question(_PLAIN, inputs)
+        full = session.shape == DIALECT
+        plain = full or not session.templates  # the service fits the question to its template
+        question = Question(_PLAIN, inputs) if plain else fit(role, session.templates, inputs)
         async with session.turn:
             try:
                 with self._deadline(role):
+                    if full:
+                        return await self._full(session, inputs)
                     text = await self._exchange(session, question)
             except anyio.get_cancelled_exc_class():
                 with anyio.CancelScope(shield=True):  # the service must not keep what nobody will ask for
@@ -153,11 +166,15 @@ class HttpInterfaceClient(InterfaceClient):
     async def ping(self, role: str) -> None:
         with self._deadline(role):
             reply = await self._service.ask(Ask("GET", "/health", tries=1, read_seconds=10.0))
-        status = reply.data.get("status")
-        if status in ("unhealthy", "down", "error"):
-            raise AgentCommunicationException(
-                f"{self._service.url}: the service says that it is {status}", code="unavailable", subject=role
-            )
+        status, roles = reply.data.get("status"), reply.data.get("roles")
+        own = roles.get(role) if isinstance(roles, dict) else None
+        if isinstance(own, dict) and own.get("status") == "unreachable":
+            status = f"unable to reach the model of {role}: {excerpt(str(own.get('error')))}"
+        elif status not in ("unhealthy", "down", "error"):
+            return
+        raise AgentCommunicationException(
+            f"{self._service.url}: the service says that it is {status}", code="unavailable", subject=role
+        )
 
     def templates(self, role: str) -> Sequence[tuple[str, ...]]:
         return tuple(template.inputs for template in self._templates(role))
@@ -214,12 +231,23 @@ class HttpInterfaceClient(InterfaceClient):
             async with self._probe:
                 if self._shape is None:
                     return await self._try_shapes(role)
-        if self._shape == "message":
-            return "message", ""
+        if self._shape != "task":
+            return self._shape, ""
         reply = await self._service.ask(Ask("POST", "/initialize", {"role": role}))
         return "task", self._text(reply.data, "session_id", "/initialize")
 
+    async def _is_ours(self) -> bool:
+        """What the service says of itself. One that cannot be asked now is an error: nobody knows what it is then."""
+        try:
+            reply = await self._service.ask(Ask("GET", "/"), expect=_REFUSALS)
+        except ProtocolException:  # a page, or a redirect to one: some other service, and what it says is no matter
+            return False
+        return speaks_full(reply.data)
+
     async def _try_shapes(self, role: str) -> tuple[Shape, str]:
+        if await self._is_ours():
+            self._shape = "full"
+            return "full", ""
         reply = await self._service.ask(Ask("POST", "/initialize", {"role": role}), expect=_NO_INITIALIZE)
         if reply.status not in _NO_INITIALIZE:
             self._shape = "task"
@@ -233,6 +261,25 @@ class HttpInterfaceClient(InterfaceClient):
         self._shape = "message"
         return "message", ""
 
+    async def _full(self, session: _Session, inputs: Mapping[str, Any]) -> Answer:
+        """The answer of a service of ours. It has asked its model again where that was worth it."""
+        session.calls += 1
+        body = {"session_id": session.remote_id, "role": session.role, "input_data": dict(inputs), **session.about}
+        ask = Ask("POST", "/interact", body, key=f"{session.remote_id}-{session.calls}", read_seconds=None)
+        reply = await self._service.ask(ask, expect=_ASKED_WRONG)
+        if reply.code == "unknown_session":
+            raise AgentCommunicationException(
+                f"{session.role}: {self._service.url} has forgotten the session, and what was said in it",
+                code="unknown_session",
+                subject=session.remote_id,
+                hint="It was idle for too long, or the service was started again.",
+            )
+        if reply.status in _ASKED_WRONG:
+            code = reply.code or None
+            raise ConfigurationException(f"{self._service.url}: {reply.detail}", code=code, subject=session.role)
+        session.about["continues"] = True
+        return read_outcome(reply.data, self._service.url)
+
     async def _exchange(self, session: _Session, question: Question) -> str:
         """The service's answer, as it came."""
         session.calls += 1
@@ -245,25 +292,27 @@ class HttpInterfaceClient(InterfaceClient):
             "/interact",
             body,
             key=f"{session.remote_id}-{session.calls}",
+            prefer=f"wait={WAIT_SECONDS}" if session.shape == "task" else "",
             read_seconds=None,
             recover=partial(self._recovered, session, question),
         )
         reply = await self._service.ask(ask)
         if "task_id" in reply.data:
-            text = await self._finished(self._text(reply.data, "task_id", "/interact"))
+            text = await self._finished(self._text(reply.data, "task_id", "/interact"), reply)
         else:
             text = self._text(reply.data, "message", "/interact")
         if session.exchanges is not None:
             session.exchanges += 1
         return text
 
-    async def _finished(self, task_id: str) -> str:
-        """The response of a task once it is completed."""
+    async def _finished(self, task_id: str, begun: Reply) -> str:
+        """The response of a task once it is completed; the reply that it begun with may have it."""
         path = f"/task_status/{quote(task_id, safe='')}"
         ask = Ask("GET", path, query={"wait": str(WAIT_SECONDS)}, read_seconds=WAIT_SECONDS + 10.0)
+        reply = begun if begun.data.get("status") in ("completed", "failed") else None
         while True:
             started = self._clock.monotonic()
-            reply = await self._service.ask(ask)
+            reply = reply or await self._service.ask(ask)
             status = reply.data.get("status")
             if status == "completed":
                 result = reply.data.get("result")
@@ -281,6 +330,7 @@ class HttpInterfaceClient(InterfaceClient):
                     subject=self._service.url,
                 )
             await self._clock.sleep(max(0.0, POLL_SECONDS - (self._clock.monotonic() - started)))
+            reply = None
 
     async def _recovered(self, session: _Session, question: Question) -> dict[str, Any] | None:
         """The answer to `question` from the session's history, None where it does not show that it was done."""

@@ -51,13 +51,17 @@ def check_url(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request. `read_seconds` None waits as long as the caller's deadline allows; `tries` None: as the policy."""
+    """One request. `read_seconds` None waits as long as the caller's deadline allows; `tries` None: as the policy.
+
+    `prefer` is RFC 7240's header, which a service may ignore.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str] | None = None
     key: str = ""
+    prefer: str = ""
     read_seconds: float | None = 30.0
     tries: int | None = None
     recover: Recover | None = None
@@ -65,11 +69,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came: `data` is the JSON object of a 2xx answer, `detail` the readable text of any other."""
+    """What came: `data` is the JSON object of a 2xx answer, `detail` the readable text of any other.
+
+    `code` is the name that a service of ours gives a refusal.
+    """
 
     status: int
     data: dict[str, Any]
     detail: str = ""
+    code: str = ""
 
 
 class _Failure(Exception):  # a signal inside this module, seen by nobody else
@@ -127,6 +135,8 @@ class ServiceConnection:
     async def _once(self, ask: Ask) -> Reply:
         timeout = httpx.Timeout(ask.read_seconds, connect=CONNECT_SECONDS, pool=None)
         headers = {"Idempotency-Key": ask.key} if ask.key else {}
+        if ask.prefer:
+            headers["Prefer"] = ask.prefer
         request = self._client.build_request(
             ask.method, self.url + ask.path, json=ask.body, params=ask.query, headers=headers, timeout=timeout
         )
@@ -177,7 +187,7 @@ class ServiceConnection:
             target = self._secret.hidden_in(response.headers.get("Location", "nowhere"))
             raise self._broken(ask, f"redirects to {excerpt(target)}; set interface.url to the service itself")
         if status >= 400:  # noqa: PLR2004 - refusals, as HTTP defines them
-            return Reply(status, {}, _detail(body))
+            return Reply(status, {}, _detail(body), _code(body))
         try:
             data = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -211,13 +221,24 @@ class ServiceConnection:
         return ProtocolException(f"{ask.method} {self.url}{ask.path}: the service {what}", subject=self.url)
 
 
-def _detail(body: bytes) -> str:
-    """What an error's body says."""
+def _refusal(body: bytes) -> dict[str, Any]:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
         data = None
-    detail = data.get("detail", data.get("error")) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
+
+
+def _code(body: bytes) -> str:
+    """The name that an error's body gives it, empty for none."""
+    code = _refusal(body).get("code")
+    return code if isinstance(code, str) else ""
+
+
+def _detail(body: bytes) -> str:
+    """What an error's body says."""
+    data = _refusal(body)
+    detail = data.get("detail", data.get("error"))
     if detail is None:
         return _shown(body) if body else ""
     return excerpt(detail if isinstance(detail, str) else json.dumps(detail))

@@ -1,7 +1,9 @@
-"""A model that says what it is told to: the fake at the chat seam."""
+"""Models that say what they are told to, at once or when they are let: the fakes at the chat seam."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+
+import anyio
 
 from prismenv.contracts.transport import ChatTransport
 from prismenv.words.chat import ChatReply, ChatRequest
@@ -65,3 +67,22 @@ class ScriptedTransport(ChatTransport):
             )
         self.answered[request.role] += 1
         return texts[number]
+
+
+class HeldTransport(ScriptedTransport):
+    """Answers once `release` is set. `begun` counts the calls that came, `cancelled` those that were cancelled."""
+
+    def __init__(self, answers: Answers) -> None:
+        super().__init__(answers)
+        self.release = anyio.Event()
+        self.begun = 0
+        self.cancelled = 0
+
+    async def complete(self, request: ChatRequest) -> ChatReply:
+        self.begun += 1
+        try:
+            await self.release.wait()
+        except anyio.get_cancelled_exc_class():
+            self.cancelled += 1
+            raise
+        return await super().complete(request)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 COMMANDS = ("run", "judge", "list", "runs", "rejudge", "agents", "llm", "init", "eject", "doctor")
-GROUPS = {"runs": ("list", "show", "export", "prune"), "agents": ("check", "list", "show"), "llm": ("try",)}
+GROUPS = {"runs": ("list", "show", "export", "prune"), "agents": ("check", "list", "show"), "llm": ("try", "serve")}
 PAGES = (*((name,) for name in COMMANDS), *((group, name) for group, names in GROUPS.items() for name in names))
 # All pages from one process: what takes time is importing the engine.
 HELP_OF_ALL = """

@@ -24,13 +24,17 @@ LAYERS = {
     "store": 4,
     "engine": 5,
     "testing": 6,
-    "cli": 7,
+    "server": 7,
+    "cli": 8,
 }
 PURE = ("words", "answers", "scoring", "search")
 # Dependencies of extras, and what few need and takes long to import: the only ones a function may import for itself.
 OPTIONAL = frozenset(
     {"aiohttp", "httpx2", "jinja2", "jinja2.sandbox", "jsonschema_rs", "litellm", "openai", "opentelemetry", "re2"}
 )
+# All of prismenv/server needs the extra `server`: it is imported by the function that starts it, by its own modules at
+# their top.
+OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

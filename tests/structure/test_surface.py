@@ -10,7 +10,7 @@ import pytest
 import prismenv
 
 ROOT = Path(__file__).resolve().parents[2]
-SDKS = {"aiohttp", "httpx2", "litellm", "openai", "opentelemetry"}
+SDKS = {"aiohttp", "httpx2", "litellm", "openai", "opentelemetry", "starlette", "uvicorn"}
 
 
 def test_every_public_name_is_sorted_and_resolves() -> None:

@@ -1,0 +1,151 @@
+"""`prismenv llm serve`: the LLM interface as a service."""
+
+import os
+import signal
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import anyio.abc
+import typer
+
+from prismenv.cli.changes import located_changes
+from prismenv.cli.drawing import console
+from prismenv.cli.output import print_error, print_json
+from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
+from prismenv.contracts.keys import KeySource
+from prismenv.contracts.recipe import Recipe
+from prismenv.engine.composition import open_models, with_usual_models
+from prismenv.finding.plugins import providers
+from prismenv.finding.recipes import bare_recipe, load_recipe
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.words.errors import ConfigurationException
+
+EPILOG = """Whoever runs a recipe says `interface: {type: http, url: URL}`; nothing else in it changes.
+SIGTERM or Ctrl-C takes nothing new and lets what runs finish; once more stops now.
+
+Examples:
+
+\b
+  prismenv llm serve
+  prismenv llm serve --set models.default=openai/gpt-5 --port 8010
+  prismenv llm serve two-services.yaml --host 0.0.0.0 --token-file ~/.config/prismenv.token
+"""
+EXTRA = "prismenv[server]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    host: str
+    port: int
+    tokens: tuple[KeySource, ...]
+    limits: dict[str, Any]
+    as_json: bool
+
+
+def serve(
+    recipe: Annotated[str | None, typer.Argument(help="The recipe whose models and keys are served.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8010,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as models.default; repeatable."
+        ),
+    ] = None,
+    token_files: Annotated[
+        list[Path] | None,
+        typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
+    ] = None,
+    token_variables: Annotated[
+        list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
+    ] = None,
+    max_sessions: Annotated[int, typer.Option(min=1, help="Sessions that may be open at once.")] = 10_000,
+    max_questions: Annotated[int, typer.Option(min=1, help="Questions that may run or wait at once.")] = 1_000,
+    max_body_bytes: Annotated[int, typer.Option(min=1, help="The longest request.")] = 4 * 2**20,
+    idle_seconds: Annotated[float, typer.Option(min=1, help="Sessions not used for so long are forgotten.")] = 3600.0,
+    grace_seconds: Annotated[float, typer.Option(min=0, help="How long what runs may go on when stopped.")] = 30.0,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Serve the LLM interface over HTTP, in both of PrismBench's shapes. Needs the extra `server`."""
+    workspaces = workspaces_of(workspace)
+    variables = token_variables or []
+    changes = located_changes(sets or (), Path.cwd(), providers())
+    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
+        environ = {name: value for name, value in os.environ.items() if name not in variables}
+        if recipe is None:
+            loaded = bare_recipe("llm serve", workspaces, environ, changes)
+        else:
+            loaded = load_recipe(recipe, workspaces, environ, changes)
+        served = with_usual_models(loaded.recipe, workspaces)
+    address = _Address(
+        host,
+        port,
+        (
+            *(KeySource(file=str(path.expanduser().absolute())) for path in token_files or ()),
+            *(KeySource(variable=name) for name in variables),
+        ),
+        {
+            "sessions": max_sessions,
+            "tasks": max_questions,
+            "body_bytes": max_body_bytes,
+            "idle_seconds": idle_seconds,
+            "grace_seconds": grace_seconds,
+        },
+        as_json,
+    )
+    with loaded.placing():
+        anyio.run(_serve, served, workspaces, loaded.folder, address)
+
+
+async def _serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, address: _Address) -> None:
+    try:
+        from prismenv.server import serving  # noqa: PLC0415 - an extra's library is imported where it is used
+        from prismenv.server.limits import ServiceLimits  # noqa: PLC0415
+        from prismenv.server.tokens import read_tokens  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationException(
+            f"the service needs {error.name}, which is not installed",
+            code="missing_extra",
+            subject=error.name,
+            hint=f"Install it: pip install '{EXTRA}'",
+        ) from error
+    tokens = read_tokens(address.tokens, Path.cwd(), os.environ)
+    settings = serving.ServeSettings(address.host, address.port, tokens, ServiceLimits(**address.limits))
+    async with open_models(recipe, workspaces, folder) as models:
+        served = serving.Served(models.interface, models.roles, models.model)
+        async with serving.running_service(served, settings) as running, anyio.create_task_group() as tasks:
+            await tasks.start(_until_told, running, tasks.cancel_scope)
+            if address.as_json:
+                print_json({"event": "serving", "url": running.url, "roles": models.roles})
+            else:
+                console().say(
+                    f"LLM interface at {running.url} ({len(models.roles)} roles); {running.url}/docs says how"
+                )
+
+
+async def _until_told(running: Any, everything: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    """Return when the service has ended in good order, or at once at the second signal."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        task_status.started()
+        async with anyio.create_task_group() as ending:
+            async for _number in received:
+                if running.service.stopping:
+                    everything.cancel()
+                    return
+                print_error("taking nothing new, and finishing what runs; once more to stop now")
+                ending.start_soon(_stop, running, everything)
+
+
+async def _stop(running: Any, everything: anyio.CancelScope) -> None:
+    await running.stop()
+    everything.cancel()
+
+
+def register(app: typer.Typer, name: str) -> None:
+    """Add the command."""
+    app.command(name, epilog=EPILOG)(serve)

@@ -1,0 +1,1 @@
+"""Layer 7: servers. Thin translations of what the engine does; needs the extra `server`."""

@@ -1,0 +1,265 @@
+"""The LLM interface over HTTP, in both of PrismBench's shapes and with our extensions: paths, statuses and JSON.
+
+message: POST /interact answers with the text. task: a session that /initialize opened answers /interact with a task.
+`full` in the body of an /interact asks for everything that is known of the outcome; a model that gave no answer is then
+an outcome like any other, with the status 200, and any other status speaks of the service.
+
+A client that goes away while its answer is waited for has its model call cancelled. A task has no such client; see
+tasks.py.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+from loguru import logger
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from prismenv.server.asking import name_in, preferred_wait, read_ask, read_object, read_wait
+from prismenv.server.book import Outcome
+from prismenv.server.documents import describe, page
+from prismenv.server.health import HealthBoard
+from prismenv.server.interface import InterfaceService, outcome_document
+from prismenv.server.refusal import Refusal, of_model, stopping
+from prismenv.server.tasks import Task
+from prismenv.server.tokens import Tokens
+from prismenv.words.errors import AgentCommunicationException, EnvironmentException
+
+SERVICE = "llm_interface"
+_GONE = 499  # nobody reads it: what logs and counters call a client that went away
+_DISCARDED = 8  # times the limit: how much of a body that is too large is read and thrown away
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+T = TypeVar("T")
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """The handlers. `local` is true where only loopback is listened to and no token is asked for.
+
+    A web page in a browser on this machine reaches such a service too. It cannot send JSON there without asking first,
+    which is not answered, nor under a name of its own, which is refused.
+    """
+
+    service: InterfaceService
+    health: HealthBoard
+    tokens: Tokens
+    local: bool
+
+    def build(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            self._route("GET", "/", self._root, free=True),
+            self._route("GET", "/health", self._health, free=True),
+            self._route("GET", "/openapi.json", self._openapi, free=True),
+            self._route("GET", "/docs", self._docs, free=True),
+            self._route("GET", "/metrics", self._metrics),
+            self._route("POST", "/initialize", self._initialize),
+            self._route("POST", "/interact", self._interact),
+            self._route("GET", "/task_status/{task_id:path}", self._task_status),
+            self._route("GET", "/session_history/{session_id:path}", self._history),
+            self._route("GET", "/active_sessions", self._active),
+            self._route("DELETE", "/session/{session_id:path}", self._delete),
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_thing, Exception: _fault})
+
+    def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:
+        """`free`: without a token too; the handler is given no owner then."""
+        shown = path.replace(":path}", "}")
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                response = await handler(request, self._owner(request, free=free))
+            except Refusal as refusal:
+                response = refused(refusal)
+            except ClientDisconnect:
+                response = Response(status_code=_GONE)
+            except EnvironmentException as error:  # of a kind that the interface's contract does not name
+                response = refused(Refusal(500, error.code, str(error)))
+            self.service.meter.requested(shown, response.status_code)
+            return response
+
+        return Route(path, endpoint, methods=[method])
+
+    def _owner(self, request: Request, *, free: bool) -> str:
+        if self.local:
+            host = request.headers.get("host", "")
+            name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
+            if name.lower() not in _LOOPBACK:
+                raise Refusal(403, "wrong_host", "without a token the service is there for localhost only")
+        owner = self.tokens.owner(request.headers.get("authorization", ""))
+        if owner is None and not free:
+            raise Refusal(401, "unauthorised", "a valid token is needed: Authorization: Bearer TOKEN")
+        return owner or ""
+
+    async def _object(self, request: Request) -> dict[str, Any]:
+        """The JSON object in the body, which is read up to the limits of size and time."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Refusal(415, "wrong_type", "expected Content-Type: application/json")
+        most, body, size = self.service.limits.body_bytes, bytearray(), 0
+        length = request.headers.get("content-length", "")
+        declared = int(length[:20]) if length.isdigit() else 0
+        with anyio.move_on_after(self.service.limits.body_seconds) as scope:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= most:
+                    body += chunk
+                elif max(size, declared) > _DISCARDED * most:
+                    break  # else it is read to its end: who still sends would not see the answer
+        if size > most:
+            raise Refusal(413, "too_large", f"the body is longer than {most:,} bytes")
+        if scope.cancelled_caught:
+            raise Refusal(408, "too_slow", "the body did not come in time")
+        return read_object(bytes(body))
+
+    async def _root(self, _request: Request, _owner: str) -> Response:
+        links = {"openapi": "/openapi.json", "docs": "/docs", "health": "/health", "metrics": "/metrics"}
+        return answered(
+            {"service": SERVICE, "name": "prismenv", "dialects": ["message", "task", "full"], "links": links}
+        )
+
+    async def _health(self, _request: Request, owner: str) -> Response:
+        """The truth; what it rests on is for those with a token alone."""
+        if self.service.stopping:
+            return answered({"status": "stopping", "service": SERVICE}, 503)
+        found = await self.health.look()
+        served = [each["status"] for each in found.values() if each["status"] != "not served"]
+        healthy = bool(served) and all(status == "healthy" for status in served)
+        document: dict[str, Any] = {"status": "healthy" if healthy else "degraded", "service": SERVICE}
+        if owner or not self.tokens:
+            document["roles"] = found
+        return answered(document)
+
+    async def _openapi(self, _request: Request, _owner: str) -> Response:
+        return answered(describe())
+
+    async def _docs(self, _request: Request, _owner: str) -> Response:
+        return HTMLResponse(
+            page(), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        )
+
+    async def _metrics(self, _request: Request, _owner: str) -> Response:
+        meter = self.service.meter
+        return Response(meter.page(), headers={"Content-Type": meter.content_type})
+
+    async def _initialize(self, request: Request, owner: str) -> Response:
+        role = name_in(await self._object(request), "role")
+        session_id = await self.service.initialize(owner, role)
+        return answered({"message": "Session initialized successfully", "session_id": session_id})
+
+    async def _interact(self, request: Request, owner: str) -> Response:
+        ask = read_ask(await self._object(request), request.headers.get("idempotency-key", ""))
+        if self.service.is_task(owner, ask.session_id):
+            task = self.service.begin(owner, ask)
+            if wait := preferred_wait(request.headers.get("prefer", "")):
+                await while_there(request, lambda: self.service.task(owner, task.task_id, wait))
+            return answered({"task_id": task.task_id, **_status(task)})
+        outcome = await while_there(request, lambda: self.service.interact(owner, ask))
+        if ask.full:
+            return answered(full_answer(ask.session_id, outcome))
+        if (text := outcome.shown) is not None:
+            return answered({"message": text, "session_id": ask.session_id})
+        return refused(of_model(_error_of(outcome)))
+
+    async def _task_status(self, request: Request, owner: str) -> Response:
+        wait, task_id = read_wait(request.query_params.get("wait")), request.path_params["task_id"]
+        return answered(_status(await while_there(request, lambda: self.service.task(owner, task_id, wait))))
+
+    async def _history(self, request: Request, owner: str) -> Response:
+        session_id = request.path_params["session_id"]
+        return answered({"session_id": session_id, "history": self.service.history(owner, session_id)})
+
+    async def _active(self, _request: Request, owner: str) -> Response:
+        return answered(self.service.sessions(owner))
+
+    async def _delete(self, request: Request, owner: str) -> Response:
+        session_id = request.path_params["session_id"]
+        await self.service.delete(owner, session_id)
+        return answered({"message": f"Session {session_id} deleted", "session_id": session_id})
+
+
+async def while_there(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` gives; ClientDisconnect, and the work cancelled, when the client goes away first."""
+    result: list[T] = []
+    errors: list[EnvironmentException] = []
+
+    async def run(scope: anyio.CancelScope) -> None:
+        try:
+            result.append(await work())
+        except EnvironmentException as error:  # past the group, which would wrap it
+            errors.append(error)
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run, group.cancel_scope)
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        group.cancel_scope.cancel()
+    if errors:
+        raise errors[0]
+    if not result:
+        raise ClientDisconnect
+    return result[0]
+
+
+def answered(data: Mapping[str, Any], status: int = 200) -> Response:
+    """JSON; ASCII, so that whatever text is in it can be sent."""
+    return Response(json.dumps(data).encode(), status, media_type="application/json")
+
+
+def refused(refusal: Refusal) -> Response:
+    """What a client is told that gets nothing else."""
+    response = answered({"detail": refusal.message, "code": refusal.code}, refusal.status)
+    if refusal.retry_after_seconds is not None:
+        response.headers["Retry-After"] = str(max(1, round(refusal.retry_after_seconds)))
+    if refusal.status == 401:  # noqa: PLR2004
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if refusal.status in (408, 413) or refusal.code == stopping().code:
+        response.headers["Connection"] = "close"  # what is left of the body is not read
+    return response
+
+
+def full_answer(session_id: str, outcome: Outcome) -> dict[str, Any]:
+    """The outcome with all that is known of it."""
+    document: dict[str, Any] = {"session_id": session_id}
+    if outcome.answer is not None:
+        return document | {"message": outcome.answer.text, "answer": outcome_document(outcome)}
+    return document | {"error": outcome_document(outcome)}
+
+
+def _error_of(outcome: Outcome) -> AgentCommunicationException:
+    assert outcome.error is not None  # noqa: S101 - an outcome has either
+    return outcome.error
+
+
+def _status(task: Task) -> dict[str, Any]:
+    if not task.done.is_set():
+        return {"status": "processing", "result": None, "error": None}
+    outcome, refusal = task.outcome, task.refusal
+    if outcome is not None:
+        if (text := outcome.shown) is not None:
+            return {"status": "completed", "result": {"response": text}, "error": None}
+        refusal = of_model(_error_of(outcome))
+    assert refusal is not None  # noqa: S101 - a task ends with either
+    return {"status": "failed", "result": None, "error": refusal.message, "code": refusal.code}
+
+
+async def _no_such_thing(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
+    response = answered({"detail": error.detail}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    """A fault of ours: told to the log with its trace, and to the client without."""
+    logger.error("{} {}: {}", request.method, request.url.path, error)
+    return answered({"detail": "Internal server error", "code": "internal"}, 500)

@@ -22,15 +22,17 @@ from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import broken_plugin, load_environments
 from prismenv.finding.overrides import STORE_VARIABLE
 from prismenv.finding.plugins import providers
+from prismenv.finding.prices import load_prices
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
-from prismenv.sessions.calls.chain import open_chain
+from prismenv.sessions.calls.chain import CallResources, open_chain
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
 from prismenv.store.database import open_store
 from prismenv.words.errors import ConfigurationException, RegistryException
+from prismenv.words.ledger import Ledger
 
 DEFAULT_STORE = ".prismenv/prismenv.db"
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
@@ -65,20 +67,31 @@ async def open_services(
 async def _enter(
     stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
 ) -> Services:
-    interface = await _open_interface(stack, recipe, load_agents(workspaces), folder, clock)
+    ledger = _ledger(recipe)
+    resources = CallResources(clock, folder, load_prices(workspaces), ledger)
+    interface = await _open_interface(stack, recipe, load_agents(workspaces), resources)
     sandbox = await stack.enter_async_context(open_sandbox(recipe.sandbox, recipe.concurrency.sandboxes))
-    return Services(interface=interface, sandbox=sandbox, clock=clock, folder=folder)
+    return Services(interface=interface, sandbox=sandbox, clock=clock, folder=folder, ledger=ledger)
+
+
+def _ledger(recipe: Recipe) -> Ledger | None:
+    """What calls reserve from; None where neither tokens nor money are limited, or a service makes the calls."""
+    budget = recipe.budget
+    if (budget.tokens is None and budget.cost_usd is None) or recipe.interface.type != "local":
+        return None
+    return Ledger(budget.tokens, budget.cost_usd)
 
 
 async def _open_interface(
-    stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], folder: Path, clock: Clock
+    stack: AsyncExitStack, recipe: Recipe, agents: Mapping[str, AgentFile], resources: CallResources
 ) -> InterfaceClient:
+    clock, folder = resources.clock, resources.folder
     if isinstance(recipe.interface, HttpInterface):
         _refuse_unheld(recipe)
         return await stack.enter_async_context(HttpInterfaceClient(recipe.interface, agents, clock))
     context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
     known = providers()
-    chain = stack.enter_context(open_chain(recipe, known, folder, clock))
+    chain = stack.enter_context(open_chain(recipe, known, resources))
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, known, context, chain.wrap))
     tuning = LocalTuning(timeout_seconds=recipe.limits.timeout_seconds)
     return await stack.enter_async_context(

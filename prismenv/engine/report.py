@@ -1,5 +1,6 @@
 """What a run comes to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +79,15 @@ class Tally:
     def spend(self, usage: Usage) -> None:
         """Count one model call."""
         self.budget.spend(usage)
+        self._look(usage)
+
+    def take_over(self, calls: Sequence[Usage], *, nodes: int) -> None:
+        """Count nodes of an earlier sitting and what they used."""
+        self.budget.take_over(calls, nodes=nodes)
+        for usage in calls:
+            self._look(usage)
+
+    def _look(self, usage: Usage) -> None:
         if usage.model is not None and usage.model.startswith(SIMULATED):
             self.simulated = True
 

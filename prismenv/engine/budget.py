@@ -47,6 +47,7 @@ class Budget:
         self.nodes = 0
         self.tokens = 0
         self.calls = 0
+        self.cached = 0  # of the calls, those that were answered from the cache
         self.cost_usd: float | None = 0.0  # None: a call's price was unknown
         self.unpriced_model: str | None = None  # the first model whose price was unknown
 
@@ -89,6 +90,7 @@ class Budget:
     def spend(self, usage: Usage) -> None:
         """A model call ended."""
         self.calls += usage.calls
+        self.cached += usage.cached
         self.tokens += usage.tokens
         if usage.cost_usd is None:
             self.unpriced_model = self.unpriced_model or usage.model or "unknown"

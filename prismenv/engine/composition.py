@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,18 +60,25 @@ async def open_services(
         store: Store | None = None
         if stored:
             store = stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces))))
-        services = await _enter(stack, recipe, workspaces, folder, clock or SystemClock())
-        yield replace(services, store=store)
+        yield await _enter(stack, recipe, workspaces, _Given(folder, clock or SystemClock(), store))
 
 
-async def _enter(
-    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
-) -> Services:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What services are opened with."""
+
+    folder: Path
+    clock: Clock
+    store: Store | None = None
+
+
+async def _enter(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, given: _Given) -> Services:
     ledger = _ledger(recipe)
-    resources = CallResources(clock, folder, load_prices(workspaces), ledger)
+    answers = given.store.answers if given.store is not None and recipe.cache else None
+    resources = CallResources(given.clock, given.folder, load_prices(workspaces), ledger, answers)
     interface = await _open_interface(stack, recipe, load_agents(workspaces), resources)
     sandbox = await stack.enter_async_context(open_sandbox(recipe.sandbox, recipe.concurrency.sandboxes))
-    return Services(interface=interface, sandbox=sandbox, clock=clock, folder=folder, ledger=ledger)
+    return Services(interface, sandbox, given.store, given.clock, given.folder, ledger)
 
 
 def _ledger(recipe: Recipe) -> Ledger | None:
@@ -102,7 +109,7 @@ async def _open_interface(
 def _refuse_unheld(recipe: Recipe) -> None:
     """ConfigurationException for what only a process that asks its models itself can do."""
     usual = Recipe(name="", environment="")
-    for key in ("limits", "record"):
+    for key in ("limits", "cache", "record"):
         if getattr(recipe, key) != getattr(usual, key):
             raise ConfigurationException(
                 f"{key}: the models are asked by the service at interface.url, so it cannot be held here",
@@ -122,7 +129,7 @@ async def open_default_services(environment_name: str, block: Mapping[str, Any])
     models = _models_by_hand(environment_name, block, agents)
     recipe = Recipe(name=environment_name, environment=environment_name, models=models)
     async with AsyncExitStack() as stack:
-        yield await _enter(stack, recipe, workspaces, workspaces.project_folder, SystemClock())
+        yield await _enter(stack, recipe, workspaces, _Given(workspaces.project_folder, SystemClock()))
 
 
 def usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> dict[str, str]:

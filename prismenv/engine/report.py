@@ -20,7 +20,8 @@ class RunReport:
     """A run at its end, or at the end of this sitting of it.
 
     `progress` counts nodes, `surface` counts problems. `pass_at_k` is empty unless the environment brought its own
-    problems. `tokens`, `calls` and `cost_usd` (None: unknown) are of the whole run, `elapsed_seconds` of this sitting.
+    problems. `tokens`, `calls` (`cached` of them answered from the cache) and `cost_usd` (None: unknown) are of the
+    whole run, `elapsed_seconds` of this sitting.
     `simulated` is true where a simulated model took part. `store` None: nothing was kept.
     """
 
@@ -35,6 +36,7 @@ class RunReport:
     surface: Surface
     pass_at_k: tuple[PassEstimate, ...]
     calls: int
+    cached: int
     tokens: int
     cost_usd: float | None
     elapsed_seconds: float
@@ -53,7 +55,12 @@ class RunReport:
             "progress": self.progress,
             "surface": self.surface.to_json(),
             "pass_at_k": [estimate.to_json() for estimate in self.pass_at_k],
-            "usage": {"calls": self.calls, "tokens": self.tokens, "cost_usd": self.cost_usd},
+            "usage": {
+                "calls": self.calls,
+                "cached": self.cached,
+                "tokens": self.tokens,
+                "cost_usd": self.cost_usd,
+            },
             "elapsed_seconds": self.elapsed_seconds,
             "store": self.store,
         }
@@ -106,6 +113,7 @@ class Tally:
             surface=self.surface,
             pass_at_k=tuple(self.samples.estimates(seed=run.seed)) if self.own_problems else (),
             calls=budget.calls,
+            cached=budget.cached,
             tokens=budget.tokens,
             cost_usd=budget.cost_usd,
             elapsed_seconds=budget.elapsed_seconds,

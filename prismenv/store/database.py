@@ -18,6 +18,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError
 
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
 from prismenv.store import codec, tables
+from prismenv.store.answers import StoredAnswers
 from prismenv.store.failures import storage_errors
 from prismenv.store.migrations import migrate
 from prismenv.store.runlock import run_lock
@@ -88,6 +89,7 @@ class DatabaseStore(Store):
         self._turn = threading.Lock()
         self._path = path
         self.location = str(path)
+        self.answers = StoredAnswers(self._reading, self._writing)
         try:
             with self._writing("be opened") as connection:
                 migrate(connection, self.location)

@@ -105,12 +105,30 @@ _VERSION_1 = (
 )
 
 
+_ANSWERS = (
+    """
+    CREATE TABLE answers (
+        key TEXT NOT NULL PRIMARY KEY,
+        model TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        at DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "ALTER TABLE model_calls ADD COLUMN cached BIGINT NOT NULL DEFAULT 0",
+)
+
+
 def _create(connection: Connection) -> None:
     for statement in _VERSION_1:
         connection.exec_driver_sql(statement)
 
 
-STEPS: tuple[Step, ...] = (_create,)
+def _add_answers(connection: Connection) -> None:
+    for statement in _ANSWERS:
+        connection.exec_driver_sql(statement)
+
+
+STEPS: tuple[Step, ...] = (_create, _add_answers)
 
 
 def migrate(connection: Connection, location: str, steps: Sequence[Step] = STEPS) -> int:

@@ -3,6 +3,7 @@
 From the outside in; what is not configured is left out:
 
     record      outermost: it keeps what a session was told, so a replay needs nothing of what is below
+    cache       what is known needs none of what follows
     retry       asks again; while it waits nothing is held: no place in a gate, no reservation
     limit       waits for a place in the gates of the model and of its provider
     hedge       within the place, so that the time in the queue is not taken for a slow answer; its second request
@@ -18,6 +19,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loguru import logger
+
+from prismenv.contracts.archive import AnswerCache
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import CallSettings, ModelLimits, Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderEntry
@@ -26,6 +30,7 @@ from prismenv.sessions.calls import breaker, gates, replay
 from prismenv.sessions.calls.boundary import Boundary
 from prismenv.sessions.calls.breaker import Breaker, Circuit
 from prismenv.sessions.calls.budgeting import Budgeted
+from prismenv.sessions.calls.caching import Cached
 from prismenv.sessions.calls.expectation import Expectation
 from prismenv.sessions.calls.gates import Gate
 from prismenv.sessions.calls.hedging import Hedged
@@ -42,12 +47,16 @@ from prismenv.words.nearness import did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class CallResources:
-    """What a run brings: the folder of relative files, prices by model, the ledger of its budget (None: no limits)."""
+    """What a run brings: the folder of relative files, prices by model, the ledger of its budget (None: no limits).
+
+    `answers` None: nothing is cached.
+    """
 
     clock: Clock
     folder: Path
     prices: Mapping[str, Price] = field(default_factory=dict)
     ledger: Ledger | None = None
+    answers: AnswerCache | None = None
 
 
 class CallChain:
@@ -87,9 +96,19 @@ class CallChain:
             transport = Limited(transport, places, expectation)
         if not entry.fixed:
             transport = Retrying(transport, self._clock, RetryPolicy(tries=settings.tries))
+        if self._resources.answers is not None:
+            transport = self._cached(transport, self._resources.answers, reference, entry)
         if self._recording is not None:
             self._refuse_itself(reference, self._recording.path)
             transport = Recorded(transport, self._recording, str(reference), self._clock)
+        return transport
+
+    def _cached(
+        self, transport: ChatTransport, answers: AnswerCache, reference: ModelReference, entry: ProviderEntry
+    ) -> ChatTransport:
+        if entry.remote:
+            return Cached(transport, answers, reference, self._clock)
+        logger.warning("cache: {} is no service; what it answers is not cached", reference)
         return transport
 
     def _breaker(self, reference: ModelReference, failures: int) -> Breaker:

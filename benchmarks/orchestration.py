@@ -28,6 +28,7 @@ from prismenv.contracts.services import Services
 from prismenv.engine.campaign import run_recipe
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.sessions.agentfile import load_agents
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.local import InProcessInterface
 from prismenv.store.database import open_store
 from prismenv.testing.jail import ScriptedSandbox
@@ -85,7 +86,8 @@ async def measure(nodes: int, workspaces: WorkspaceSet, store_file: Path | None)
         search=SearchSettings(policy="random", nodes=nodes, **TREE),
         concurrency=ConcurrencySettings(nodes=16),
     )
-    clock, transport = SystemClock(), ScriptedTransport(ANSWERS, keep=1)
+    clock = SystemClock()
+    transport = guarded(ScriptedTransport(ANSWERS, keep=1), clock)  # what stands around every provider
     sandbox = ScriptedSandbox()
     meter = Meter((min(1000, nodes), nodes), sandbox)
     async with AsyncExitStack() as stack:

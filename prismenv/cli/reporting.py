@@ -60,10 +60,11 @@ def _pass_lines(estimates: tuple[PassEstimate, ...] | list[PassEstimate]) -> Ite
         )
 
 
-def usage_line(calls: int, tokens: int, cost_usd: float | None) -> str:
+def usage_line(calls: int, tokens: int, cost_usd: float | None, *, cached: int = 0) -> str:
     """Calls, tokens and cost; an unknown price is said to be unknown."""
     cost = "cost unknown" if cost_usd is None else f"${cost_usd:.2f}"
-    return f"{calls} model calls, {tokens} tokens, {cost}"
+    known = f" ({cached} answered from the cache)" if cached else ""
+    return f"{calls} model calls{known}, {tokens} tokens, {cost}"
 
 
 def _nodes(progress: Mapping[str, Any]) -> str:
@@ -76,7 +77,8 @@ def show_report(screen: Screen, report: RunReport, *, usual_store: str) -> None:
     screen.say()
     show_surface(screen, report.surface)
     lines = [_rate_line(report.surface), *_pass_lines(report.pass_at_k)]
-    lines.append(usage_line(report.calls, report.tokens, report.cost_usd) + f", {duration(report.elapsed_seconds)}")
+    used = usage_line(report.calls, report.tokens, report.cost_usd, cached=report.cached)
+    lines.append(f"{used}, {duration(report.elapsed_seconds)}")
     if report.simulated:
         lines.append(SIMULATED)
     if report.status != "finished" or report.note:
@@ -104,7 +106,7 @@ def show_summary(screen: Screen, summary: RunSummary) -> None:
     lines.append(f"{run.nodes_done} nodes, {summary.attempts} attempts")
     if summary.models:
         lines.append(f"models: {', '.join(sorted(summary.models))}")
-        lines.append(usage_line(total.calls, total.tokens, total.cost_usd))
+        lines.append(usage_line(total.calls, total.tokens, total.cost_usd, cached=total.cached))
     if any(model.startswith("simulated/") for model in summary.models):
         lines.append(SIMULATED)
     for line in lines:

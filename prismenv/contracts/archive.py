@@ -58,10 +58,23 @@ class NodeRecord:
     events: Sequence[Event] = field(default_factory=tuple)
 
 
+class AnswerCache(ABC):
+    """Answers of models, by a name that says everything they depend on. Methods may be called from any thread."""
+
+    @abstractmethod
+    def find(self, key: str) -> str | None:
+        """The answer that is kept under `key`, None where there is none."""
+
+    @abstractmethod
+    def keep(self, key: str, model: str, answer: str, at: float) -> None:
+        """Keep an answer; one that is there already is replaced. `at` is in seconds since the epoch."""
+
+
 class Store(ABC):
     """Keeps runs. Every failure is a StorageException that names the file or URL."""
 
     location: str  # the file or URL, without passwords
+    answers: AnswerCache  # of models, where a recipe asks for a cache
 
     @abstractmethod
     def save_run(self, run: RunRecord, events: Sequence[Event] = ()) -> None:

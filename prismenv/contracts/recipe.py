@@ -140,6 +140,7 @@ class Recipe(PlainNumbers, FrozenModel):
     keys: dict[str, KeySource] = Field(default_factory=dict)  # provider -> where its key is, not the key
     interface: InterfaceSettings = Field(default_factory=LocalInterface)  # how models are reached
     limits: CallSettings = Field(default_factory=CallSettings)  # how models are asked, and how much
+    cache: bool = False  # answers of services are kept in the store, and questions that it knows answered from there
     record: str | None = None  # a file that keeps every question to a model and its answer, for `replay/FILE`
     search: SearchSettings = Field(default_factory=SearchSettings)  # what is measured
     budget: BudgetSettings = Field(default_factory=BudgetSettings)  # where the run stops

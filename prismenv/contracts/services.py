@@ -11,6 +11,7 @@ from prismenv.contracts.archive import Store
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.jail import Sandbox
+from prismenv.words.ledger import Ledger
 
 # The composition root stands above this layer; it is named, not imported, so that imports keep pointing down.
 COMPOSITION_ROOT = "prismenv.engine.composition"
@@ -21,6 +22,7 @@ class Services:
     """The drivers behind an environment. Shared by all environments of a run; the run owns and closes them.
 
     `store` None: results are not kept, health says so. `folder` is where relative paths of the recipe are looked for.
+    `ledger` is what the run's model calls reserve from, None: they are not limited.
     """
 
     interface: InterfaceClient
@@ -28,6 +30,7 @@ class Services:
     store: Store | None = None
     clock: Clock = field(default_factory=SystemClock)
     folder: Path = field(default_factory=Path.cwd)
+    ledger: Ledger | None = None
 
 
 def open_default_services(environment_name: str, block: Mapping[str, Any]) -> AbstractAsyncContextManager[Services]:

@@ -22,10 +22,11 @@ from prismenv.engine.location import store_location
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import broken_plugin, load_environments
 from prismenv.finding.plugins import providers
+from prismenv.finding.prices import load_prices
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.isolation.choice import open_sandbox
 from prismenv.sessions.agentfile import AgentFile, load_agents
-from prismenv.sessions.calls.chain import open_chain
+from prismenv.sessions.calls.chain import CallResources, open_chain
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
@@ -34,6 +35,7 @@ from prismenv.sessions.tracing import find_tracing
 from prismenv.store.database import open_store
 from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import ConfigurationException, RegistryException
+from prismenv.words.ledger import Ledger
 
 DEFAULT_MODEL = "simulated/perfect"  # for environments made by hand where nothing names a model
 MODEL_VARIABLE = "PRISMENV_MODELS__"
@@ -52,8 +54,7 @@ async def open_services(
         store: Store | None = None
         if stored:
             store = stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces))))
-        services = await _enter(stack, recipe, workspaces, folder, clock or SystemClock())
-        yield replace(services, store=store)
+        yield await _enter(stack, recipe, workspaces, _Given(folder, clock or SystemClock(), store))
 
 
 @asynccontextmanager
@@ -62,34 +63,54 @@ async def open_interface(
 ) -> AsyncIterator[InterfaceClient]:
     """The LLM interface that the recipe names, alone; ConfigurationException for what the recipe has wrong."""
     async with AsyncExitStack() as stack:
-        yield await _open_interface(stack, recipe, workspaces, folder, clock or SystemClock())
+        resources = CallResources(clock or SystemClock(), folder, load_prices(workspaces))
+        yield await _open_interface(stack, recipe, workspaces, resources)
 
 
-async def _enter(
-    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
-) -> Services:
-    interface = await _open_interface(stack, recipe, workspaces, folder, clock)
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What services are opened with."""
+
+    folder: Path
+    clock: Clock
+    store: Store | None = None
+
+
+async def _enter(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, given: _Given) -> Services:
+    ledger = _ledger(recipe)
+    answers = given.store.answers if given.store is not None and recipe.cache else None
+    resources = CallResources(given.clock, given.folder, load_prices(workspaces), ledger, answers)
+    interface = await _open_interface(stack, recipe, workspaces, resources)
     sandbox = await stack.enter_async_context(open_sandbox(recipe.sandbox, recipe.concurrency.sandboxes))
-    return Services(interface=interface, sandbox=sandbox, clock=clock, folder=folder)
+    return Services(interface, sandbox, given.store, given.clock, given.folder, ledger)
+
+
+def _ledger(recipe: Recipe) -> Ledger | None:
+    """What calls reserve from; None where neither tokens nor money are limited, or a service makes the calls."""
+    budget = recipe.budget
+    if (budget.tokens is None and budget.cost_usd is None) or recipe.interface.type != "local":
+        return None
+    return Ledger(budget.tokens, budget.cost_usd)
 
 
 async def _open_interface(
-    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
+    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, resources: CallResources
 ) -> InterfaceClient:
     if isinstance(recipe.interface, HttpInterface):
         _refuse_unheld(recipe)
-        client = HttpInterfaceClient(recipe.interface, load_agents(workspaces), clock)
+        client = HttpInterfaceClient(recipe.interface, load_agents(workspaces), resources.clock)
         return await stack.enter_async_context(client)
-    return (await _open_local(stack, recipe, workspaces, folder, clock))[0]
+    return (await _open_local(stack, recipe, workspaces, resources))[0]
 
 
 async def _open_local(
-    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, folder: Path, clock: Clock
+    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, resources: CallResources
 ) -> tuple[InProcessInterface, RoleTransports]:
+    clock = resources.clock
     agents, known = load_agents(workspaces), providers()
     settings = recipe.interface if isinstance(recipe.interface, LocalInterface) else LocalInterface()
-    context = ProviderContext(clock=clock, folder=folder, seed=recipe.seed, keys=recipe.keys)
-    chain = stack.enter_context(open_chain(recipe, known, folder, clock))
+    context = ProviderContext(clock=clock, folder=resources.folder, seed=recipe.seed, keys=recipe.keys)
+    chain = stack.enter_context(open_chain(recipe, known, resources))
     transports = await stack.enter_async_context(open_transports(recipe.models, agents, known, context, chain.wrap))
     tuning = LocalTuning(
         recipe.limits.timeout_seconds,
@@ -106,7 +127,7 @@ async def _open_local(
 def _refuse_unheld(recipe: Recipe) -> None:
     """ConfigurationException for what only a process that asks its models itself can do."""
     usual = Recipe(name="", environment="")
-    for key in ("limits", "record"):
+    for key in ("limits", "cache", "record"):
         if getattr(recipe, key) != getattr(usual, key):
             raise ConfigurationException(
                 f"{key}: the models are asked by the service at interface.url, so it cannot be held here",
@@ -131,7 +152,11 @@ async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) ->
     """
     agents = load_agents(workspaces)
     async with AsyncExitStack() as stack:
-        interface, transports = await _open_local(stack, recipe, workspaces, folder, SystemClock())
+        answers = None
+        if recipe.cache:
+            answers = stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces)))).answers
+        resources = CallResources(SystemClock(), folder, load_prices(workspaces), answers=answers)
+        interface, transports = await _open_local(stack, recipe, workspaces, resources)
         transports.check(role for role in agents if _has_model(transports, role))
         yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)))
 
@@ -167,7 +192,7 @@ async def open_default_services(environment_name: str, block: Mapping[str, Any])
     models = _models_by_hand(environment_name, block, agents)
     recipe = Recipe(name=environment_name, environment=environment_name, models=models)
     async with AsyncExitStack() as stack:
-        yield await _enter(stack, recipe, workspaces, workspaces.project_folder, SystemClock())
+        yield await _enter(stack, recipe, workspaces, _Given(workspaces.project_folder, SystemClock()))
 
 
 def usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> dict[str, str]:

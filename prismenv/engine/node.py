@@ -14,7 +14,7 @@ from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.engine.outcomes import describe_error, fault_of_error, fault_of_result
 from prismenv.words.chat import TokenWatcher
-from prismenv.words.errors import DeadlineException
+from prismenv.words.errors import BudgetException, DeadlineException
 from prismenv.words.events import Event, EventSink
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, TrailRecord
@@ -92,7 +92,10 @@ class NodeExecutor:
         self._setup = setup
 
     async def execute(self, request: NodeRequest) -> NodeRecord:
-        """Run one node. An environment that raises is data: `result` is None, `fault` and `error` say why."""
+        """Run one node. An environment that raises is data: `result` is None, `fault` and `error` say why.
+
+        BudgetException where a call of it was not made for want of budget: then nothing was measured.
+        """
         setup, clock = self._setup, self._setup.services.clock
         watcher = _Watcher(setup, request)
         started, started_at = clock.monotonic(), clock.now()
@@ -102,6 +105,8 @@ class NodeExecutor:
         try:
             result = await self._measure(request, watcher)
             fault = fault_of_result(result)
+        except BudgetException:
+            raise
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - boundary: an environment's code, often somebody else's
             error, fault = describe_error(caught), fault_of_error(caught)
         outcome = NodeOutcome(request, result, fault, error, clock.monotonic() - started)

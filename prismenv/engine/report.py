@@ -1,5 +1,6 @@
 """What a run comes to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,8 @@ class RunReport:
     """A run at its end, or at the end of this sitting of it.
 
     `progress` counts nodes, `surface` counts problems. `pass_at_k` is empty unless the environment brought its own
-    problems. `tokens`, `calls` and `cost_usd` (None: unknown) are of the whole run, `elapsed_seconds` of this sitting.
+    problems. `tokens`, `calls` (`cached` of them answered from the cache) and `cost_usd` (None: unknown) are of the
+    whole run, `elapsed_seconds` of this sitting.
     `simulated` is true where a simulated model took part. `store` None: nothing was kept.
     """
 
@@ -34,6 +36,7 @@ class RunReport:
     surface: Surface
     pass_at_k: tuple[PassEstimate, ...]
     calls: int
+    cached: int
     tokens: int
     cost_usd: float | None
     elapsed_seconds: float
@@ -52,7 +55,12 @@ class RunReport:
             "progress": self.progress,
             "surface": self.surface.to_json(),
             "pass_at_k": [estimate.to_json() for estimate in self.pass_at_k],
-            "usage": {"calls": self.calls, "tokens": self.tokens, "cost_usd": self.cost_usd},
+            "usage": {
+                "calls": self.calls,
+                "cached": self.cached,
+                "tokens": self.tokens,
+                "cost_usd": self.cost_usd,
+            },
             "elapsed_seconds": self.elapsed_seconds,
             "store": self.store,
         }
@@ -78,6 +86,15 @@ class Tally:
     def spend(self, usage: Usage) -> None:
         """Count one model call."""
         self.budget.spend(usage)
+        self._look(usage)
+
+    def take_over(self, calls: Sequence[Usage], *, nodes: int) -> None:
+        """Count nodes of an earlier sitting and what they used."""
+        self.budget.take_over(calls, nodes=nodes)
+        for usage in calls:
+            self._look(usage)
+
+    def _look(self, usage: Usage) -> None:
         if usage.model is not None and usage.model.startswith(SIMULATED):
             self.simulated = True
 
@@ -96,6 +113,7 @@ class Tally:
             surface=self.surface,
             pass_at_k=tuple(self.samples.estimates(seed=run.seed)) if self.own_problems else (),
             calls=budget.calls,
+            cached=budget.cached,
             tokens=budget.tokens,
             cost_usd=budget.cost_usd,
             elapsed_seconds=budget.elapsed_seconds,

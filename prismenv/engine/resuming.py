@@ -11,7 +11,7 @@ from prismenv.words.errors import ConfigurationException, StorageException
 from prismenv.words.masking import mask_secrets
 
 # What may change between sittings without changing what is measured.
-FREE = ("description", "limits", "record", "budget", "concurrency", "output")
+FREE = ("description", "limits", "cache", "record", "budget", "concurrency", "output")
 
 
 def stored_recipe(run: RunRecord) -> Recipe:

@@ -31,11 +31,11 @@ from prismenv.words.nodes import NodeOutcome, NodeRequest
 
 SAME_COMPLAINT_LIMIT = 5  # so many nodes in a row at the start with one and the same complaint stop a run
 
-Execute = Callable[[NodeRequest], Awaitable[NodeOutcome]]  # returns when the outcome is durable
+# Returns when the outcome is durable; None where the node was left without one, for the budget that the gate names.
+Execute = Callable[[NodeRequest], Awaitable[NodeOutcome | None]]
 
-
-_Send = MemoryObjectSendStream[NodeOutcome]
-_Receive = MemoryObjectReceiveStream[NodeOutcome]
+_Send = MemoryObjectSendStream[NodeOutcome | None]
+_Receive = MemoryObjectReceiveStream[NodeOutcome | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class Runner:
         self._asked = 0
         self._told = 0
         self._running = 0
+        self._left_out = False  # a node was left without an outcome, for want of budget
         self._streak = 0
         self._same_complaint: str | None = None
         self._unreached = 0  # nodes that were told, and whose model or sandbox failed
@@ -118,7 +119,7 @@ class Runner:
         """Run until the policy is finished, a budget is spent, the switch is used or the run is broken."""
         ending: Ending | None = None
         # Unbounded on paper; a task reports once, so it never holds more than `concurrency` outcomes.
-        send, receive = anyio.create_memory_object_stream[NodeOutcome](float("inf"))
+        send, receive = anyio.create_memory_object_stream[NodeOutcome | None](float("inf"))
         with send, receive:
             with self._stop.watched():
                 async with anyio.create_task_group() as tasks:
@@ -130,7 +131,7 @@ class Runner:
             self._ask()
             obstacle = self._start(tasks, send)
             if not self._running:
-                return obstacle or self._end()
+                return self._given_up() or obstacle or self._end()
             self._take(await receive.receive())
             self._take_all(receive)
 
@@ -160,8 +161,11 @@ class Runner:
     async def _run_node(self, request: NodeRequest, send: _Send) -> None:
         send.send_nowait(await self._execute(request))
 
-    def _take(self, outcome: NodeOutcome) -> None:
+    def _take(self, outcome: NodeOutcome | None) -> None:
         self._running -= 1
+        if outcome is None:
+            self._left_out = True
+            return
         self._hooks.arrived(outcome)
         self._arrived[outcome.request.index] = outcome
         self._tell_in_order()
@@ -233,13 +237,24 @@ class Runner:
             return Ending("failed", f"no node could be measured; the first of {self._told}: {self._first_complaint}")
         return Ending("finished")
 
+    def _given_up(self) -> Ending | None:
+        """How a run ends in which a node was left without an outcome; None where none was."""
+        if not self._left_out:
+            return None
+        self._tell_rest()
+        return Ending("budget_reached", self._hooks.gate() or "a budget was spent")
+
+    def _tell_rest(self) -> None:
+        """What ended counts, although outcomes before it are missing."""
+        for index in sorted(self._arrived):
+            self._hooks.told(self._arrived.pop(index))
+
     def _collect_leftovers(self, receive: _Receive) -> Ending:
         """After an abort: what ended and was written counts, although outcomes before it are missing."""
         self._take_all(receive)
-        for index in sorted(self._arrived):
-            self._hooks.told(self._arrived.pop(index))
+        self._tell_rest()
         if not self._waiting and not self._running:
-            return self._end()
+            return self._given_up() or self._end()
         return Ending("interrupted", "stopped at once on request")
 
 

@@ -26,11 +26,13 @@ from prismenv.engine.report import SIMULATED, RunReport, Tally
 from prismenv.engine.runner import Ending, Pace, Runner, RunnerHooks
 from prismenv.engine.switch import StopSwitch
 from prismenv.store.jsontext import dump, load
-from prismenv.words.errors import EnvironmentException
+from prismenv.words.errors import BudgetException, EnvironmentException
 from prismenv.words.events import Event, EventSink, EventType
 from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.usage import Usage
 
 REPLAY_PAGE = 100
+_UNKEPT = "unkept_usage"  # of a run's last event: what nodes used that were left without a result
 _STOP_EVENTS: dict[str, EventType] = {"budget_reached": "budget_reached", "interrupted": "run_interrupted"}
 
 
@@ -44,7 +46,7 @@ class Sitting:
         self._run = run
         self._emit = emit
         self._finished_before = run.status == "finished"
-        self._budget = Budget(recipe.budget, services.clock)
+        self._budget = Budget(recipe.budget, services.clock, services.ledger)
         self._progress = Progress(prepared.policy.total)
         self._tally = Tally(
             self._progress,
@@ -85,9 +87,14 @@ class Sitting:
         before = self._run
         async with open_recorder(self._services.store, self._run.run_id) as recorder:
 
-            async def execute(request: NodeRequest) -> NodeOutcome:
-                record = await self._executor.execute(request)
+            async def execute(request: NodeRequest) -> NodeOutcome | None:
+                try:
+                    record = await self._executor.execute(request)
+                except BudgetException:
+                    self._budget.give_up_node()
+                    return None
                 await recorder.save(record)
+                self._budget.end_node([call.usage for call in record.calls])
                 return record.outcome
 
             hooks = RunnerHooks(
@@ -115,11 +122,12 @@ class Sitting:
         def page() -> list[NodeRecord]:
             return list(islice(records, REPLAY_PAGE))
 
+        for event in await anyio.to_thread.run_sync(self._services.store.events, self._run.run_id):
+            if (unkept := event.data.get(_UNKEPT)) is not None:
+                self._tally.take_over([Usage.model_validate(unkept)], nodes=0)
         while batch := await anyio.to_thread.run_sync(page):
             for record in batch:
-                self._budget.start_node()
-                for call in record.calls:
-                    self._tally.spend(call.usage)
+                self._tally.take_over([call.usage for call in record.calls], nodes=1)
                 runner.replay(replace(record.outcome, replayed=True))
 
     async def _open(self, *, resumed: bool) -> None:
@@ -143,7 +151,9 @@ class Sitting:
         if self._finished_before and ending.status == "finished":
             note = "the run was finished already; nothing was left to do"
         events = [self._event(kind, note=note) for kind in (_STOP_EVENTS.get(ending.status),) if kind is not None]
-        events.append(self._event("run_finished", status=ending.status, note=note, progress=self._snapshot()))
+        unkept = self._budget.unkept()
+        left = {_UNKEPT: unkept.model_dump(mode="json")} if unkept.calls else {}
+        events.append(self._event("run_finished", status=ending.status, note=note, progress=self._snapshot(), **left))
         run = replace(self._run, status=ending.status, note=note, ended_at=self._services.clock.now())
         try:
             if self._finished_before:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from prismenv.contracts.keys import KeySource
-from prismenv.sessions.secret import Secret, fits_header
+from prismenv.sessions.secret import LEAST_HIDDEN, Secret, fits_header
 from prismenv.words.errors import ConfigurationException
 
 VARIABLE_PARAM, FILE_PARAM = "api_key_variable", "api_key_file"
@@ -50,7 +52,14 @@ def read_key(source: KeySource, folder: Path, environ: Mapping[str, str]) -> Sec
         raise ConfigurationException(
             f"{source} holds no key: it has blanks or unprintable characters", code="bad_key", subject=str(source)
         )
-    return Secret(text)
+    secret = Secret(text)
+    if not secret.hidden:
+        logger.warning(
+            "the key of {} has less than {} characters: it is a word, and is not hidden where a service repeats it",
+            source,
+            LEAST_HIDDEN,
+        )
+    return secret
 
 
 def _read_file(path: Path) -> str:

@@ -7,6 +7,7 @@ which may be the key.
 """
 
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ from prismenv.words.errors import AgentCommunicationException, ConfigurationExce
 
 CONNECT_SECONDS = 10.0
 CONNECT_SECONDS_EACH = 0.01  # more for every request under way: thousands that begin at once take turns on one loop
+NO_KEY = "none"  # services without keys take any
 PING_SECONDS = 10.0
 MAX_BODY_BYTES = 12 * MAX_ANSWER_BYTES + 2**20  # JSON may write one byte as six, and logprobs take more than the text
 Result = TypeVar("Result")
@@ -39,12 +41,12 @@ class OpenAITransport(ChatTransport):
         self._clock = clock
         self._under_way = 0
         self._client = openai.AsyncOpenAI(
-            api_key=asked.secret.value or "none",  # services without keys take any
+            api_key=asked.secret.value or NO_KEY,
             admin_api_key="",
             base_url=asked.url,
             max_retries=0,
             timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
-            default_headers={"Accept-Encoding": "identity"},
+            default_headers={"Accept-Encoding": "identity", **({} if own else _without_ambient(asked))},
             http_client=openai.DefaultAioHttpClient(
                 limits=_limits(), follow_redirects=False, timeout=openai.Timeout(None, connect=CONNECT_SECONDS)
             ),
@@ -93,13 +95,12 @@ class OpenAITransport(ChatTransport):
         return bytes(received)
 
     def _parsed(self, received: bytes) -> Any:
-        hidden = self._asked.secret.cut_from(received)
+        """The answer's JSON, the key taken out of its texts: however it was written, and never out of field names."""
         try:
-            return json.loads(hidden)
+            return self._asked.secret.hidden_in_all(json.loads(received))
         except (ValueError, RecursionError):
-            raise bad_answer(
-                self._asked, "the provider answered with no JSON", hidden[:4096].decode("utf-8", "replace")
-            ) from None
+            shown = received[:4096].decode("utf-8", "replace")
+        raise bad_answer(self._asked, "the provider answered with no JSON", shown)
 
     async def _streamed(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatReply:
         import openai
@@ -186,6 +187,16 @@ class OpenAITransport(ChatTransport):
             return refusal(self._asked, error.status_code, error.body, headers, self._clock.now())
         body = error.body if isinstance(error, openai.APIError) else None
         return refusal(self._asked, 500, body or str(error), {}, self._clock.now())
+
+
+def _without_ambient(asked: Asked) -> Any:
+    """Headers that take those of OPENAI_CUSTOM_HEADERS out, which are meant for OpenAI and may hold what is secret."""
+    import openai
+
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    names = [line.partition(":")[0].strip() for line in lines if ":" in line]
+    headers: dict[str, Any] = {name: openai.omit for name in names if name.lower() != "authorization"}
+    return {**headers, "Authorization": f"Bearer {asked.secret.value or NO_KEY}"}
 
 
 def _limits() -> Any:

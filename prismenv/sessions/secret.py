@@ -1,8 +1,11 @@
 """A token that is sent and never shown."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from prismenv.words.errors import ConfigurationException
+
+LEAST_HIDDEN = 8  # characters of a token that is taken out of what is shown and kept
 
 
 class Secret:
@@ -26,18 +29,35 @@ class Secret:
         """The header that carries it; none for no token."""
         return {"Authorization": f"Bearer {self._value}"} if self._value else {}
 
+    @property
+    def hidden(self) -> bool:
+        """True where it is long enough to be told from a word: a shorter one stands in texts without being meant."""
+        return len(self._value) >= LEAST_HIDDEN
+
     def hidden_in(self, text: str) -> str:
         """`text` without it: a service may repeat what it was sent."""
-        return text.replace(self._value, "***") if self._value else text
+        return text.replace(self._value, "***") if self.hidden else text
+
+    def hidden_in_all(self, data: Any) -> Any:
+        """Plain JSON data whose texts are without it; names of fields stay."""
+        if not self.hidden:
+            return data
+        if isinstance(data, str):
+            return self.hidden_in(data)
+        if isinstance(data, dict):
+            return {key: self.hidden_in_all(value) for key, value in data.items()}
+        if isinstance(data, list):
+            return [self.hidden_in_all(value) for value in data]
+        return data
 
     def held_back(self, text: str) -> int:
         """How many characters at the end of `text` may be its beginning: what comes in pieces waits for the next."""
-        most = min(len(text), len(self._value) - 1)
+        most = min(len(text), len(self._value) - 1) if self.hidden else 0
         return next((length for length in range(most, 0, -1) if self._value.startswith(text[-length:])), 0)
 
     def cut_from(self, body: bytes) -> bytes:
         """`body` without it."""
-        return body.replace(self._value.encode(), b"***") if self._value else body
+        return body.replace(self._value.encode(), b"***") if self.hidden else body
 
 
 def fits_header(text: str) -> bool:

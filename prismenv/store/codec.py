@@ -152,6 +152,7 @@ def call_values(run_id: str, index: int, calls: Sequence[CallRecord]) -> list[_V
             "completion_tokens": _bounded(call.usage.completion_tokens),
             "cost_usd": call.usage.cost_usd,
             "estimated": call.usage.estimated,
+            "cached": _bounded(call.usage.cached),
         }
         for position, call in enumerate(calls)
     ]
@@ -217,6 +218,7 @@ def _call_of(row: Row[Any]) -> CallRecord:
         completion_tokens=row.completion_tokens,
         cost_usd=row.cost_usd,
         estimated=row.estimated,
+        cached=row.cached,
     )
     return CallRecord(
         role=row.role,

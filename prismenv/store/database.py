@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
 from prismenv.store import codec, tables
+from prismenv.store.answers import StoredAnswers
 from prismenv.store.connections import Database, file_of
 from prismenv.store.runlock import run_lock
 from prismenv.words.errors import StorageException
@@ -46,6 +47,10 @@ def open_store(url_or_path: str | Path, *, create: bool = True) -> Store:
 
 class DatabaseStore(Database, Store):
     """Runs in a database. Made by `open_store`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.answers = StoredAnswers(self._reading, self._writing)
 
     def save_run(self, run: RunRecord, events: Sequence[Event] = ()) -> None:
         values = codec.run_values(run)

@@ -105,6 +105,19 @@ _VERSION_1 = (
 )
 
 
+_ANSWERS = (
+    """
+    CREATE TABLE answers (
+        key TEXT NOT NULL PRIMARY KEY,
+        model TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        at DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "ALTER TABLE model_calls ADD COLUMN cached BIGINT NOT NULL DEFAULT 0",
+)
+
+
 def _create(connection: Connection) -> None:
     for statement in _VERSION_1:
         connection.exec_driver_sql(statement)
@@ -138,7 +151,12 @@ def _add_sessions(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-STEPS: tuple[Step, ...] = (_create, _add_sessions)
+def _add_answers(connection: Connection) -> None:
+    for statement in _ANSWERS:
+        connection.exec_driver_sql(statement)
+
+
+STEPS: tuple[Step, ...] = (_create, _add_sessions, _add_answers)
 
 
 def migrate(connection: Connection, location: str, steps: Sequence[Step] = STEPS) -> int:

@@ -115,7 +115,17 @@ model_calls = Table(
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cost_usd", Double),
     Column("estimated", Boolean, nullable=False),
+    Column("cached", BigInteger, nullable=False),
     _of_node(),
+)
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("model", FreeText, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", Double, nullable=False),
 )
 
 events = Table(

@@ -9,7 +9,8 @@ class Usage(FrozenModel):
     """Tokens and money of one or more calls to one model.
 
     `cost_usd` None means that the price is unknown, which is not zero: a sum with an unknown part is unknown.
-    `estimated` is true when a provider gave no figures and they were counted here.
+    `estimated` is true when a provider gave no figures and they were counted here. `cached` of the calls were answered
+    from the cache: they use no tokens and cost nothing.
     """
 
     model: str | None = None  # None: several models, or none yet
@@ -18,6 +19,7 @@ class Usage(FrozenModel):
     completion_tokens: int = Field(default=0, ge=0)
     cost_usd: float | None = Field(default=0.0, ge=0)
     estimated: bool = False
+    cached: int = Field(default=0, ge=0)
 
     @property
     def tokens(self) -> int:
@@ -38,4 +40,5 @@ class Usage(FrozenModel):
             completion_tokens=self.completion_tokens + other.completion_tokens,
             cost_usd=None if unknown else (self.cost_usd or 0.0) + (other.cost_usd or 0.0),
             estimated=self.estimated or other.estimated,
+            cached=self.cached + other.cached,
         )

@@ -17,7 +17,7 @@ from prismenv.engine.report import RunReport
 from prismenv.finding.plugins import providers
 from prismenv.finding.recipes import load_recipe
 from prismenv.finding.workspace import WorkspaceSet
-from prismenv.sessions.calls.chain import open_chain
+from prismenv.sessions.calls.chain import CallResources, open_chain
 from prismenv.testing.clock import ManualClock, VirtualClock
 from prismenv.testing.openai_faults import Fault
 from prismenv.testing.openai_server import OpenAIServer
@@ -69,7 +69,7 @@ def wrapped(fake: Fake, clock: Clock, *, remote: bool = True, **limits: Any) -> 
 
     class Opened:
         def __enter__(self) -> ChatTransport:
-            self.chain = open_chain(recipe, {"fake": entry}, Path(), clock)
+            self.chain = open_chain(recipe, {"fake": entry}, CallResources(clock, Path()))
             return self.chain.__enter__().wrap(ModelReference("fake", "m"), entry, fake)
 
         def __exit__(self, *error: object) -> None:
@@ -260,7 +260,7 @@ async def test_runs_of_a_process_share_the_limits(ask: Ask) -> None:
     async def run() -> None:
         entry = ProviderEntry("fake", "", lambda _reference, _context: Counting(clock))
         recipe = Recipe(name="r", environment="e", limits=CallSettings.model_validate(limits))
-        with open_chain(recipe, {"fake": entry}, Path(), clock) as chain:
+        with open_chain(recipe, {"fake": entry}, CallResources(clock, Path())) as chain:
             transport = chain.wrap(ModelReference("fake", "shared"), entry, Counting(clock))
             await all_of(transport, [ask(seed=number) for number in range(5)])
 

@@ -59,3 +59,34 @@ def test_an_unknown_price_makes_the_cost_unknown_and_a_cost_budget_impossible() 
     budget.spend(call())
     assert budget.cost_usd is None
     assert "price of model 'openai/secret' is unknown" in str(budget.unenforceable())
+
+
+def test_a_node_starts_only_where_one_as_dear_as_the_dearest_so_far_still_fits() -> None:
+    budget = Budget(BudgetSettings(tokens=100), ManualClock())
+    for tokens in (30, 10):
+        budget.start_node()
+        budget.spend(call(tokens=tokens))
+        budget.end_node([call(tokens=tokens)])
+    budget.start_node()  # it may take 30 more
+    assert budget.reached() is None
+    budget.start_node()  # and so may this one: 100 in all
+    assert budget.reached() == "budget.tokens: 40 of 100, and a node may take 90"
+    budget.spend(call(tokens=5))
+    budget.end_node([call(tokens=5)])
+    assert budget.reached() == "budget.tokens: 45 of 100, and a node may take 60"
+    budget.give_up_node()
+    assert budget.reached() is None
+    assert budget.nodes == 3
+
+
+def test_what_nodes_used_that_are_not_kept_is_told_apart() -> None:
+    budget = Budget(BudgetSettings(), ManualClock())
+    budget.take_over([call(tokens=5)])
+    for tokens in (10, 20):
+        budget.start_node()
+        budget.spend(call(tokens=tokens))
+    budget.end_node([call(tokens=10)])
+    assert (budget.unkept().calls, budget.unkept().tokens) == (1, 20)
+    assert budget.unkept().cost_usd == pytest.approx(0.01)
+    budget.take_over([budget.unkept()], nodes=0)
+    assert (budget.nodes, budget.calls, budget.tokens) == (3, 4, 55)

@@ -73,7 +73,7 @@ def asking(recipe: Make, budget: dict[str, Any], *, nodes: int = 1) -> Recipe:
 @pytest.mark.parametrize(
     ("budget", "done", "note"),
     [
-        ({"tokens": 35}, 4, "budget.tokens: 40 of 35"),
+        ({"tokens": 35}, 3, "budget.tokens: 30 of 35, and a node may take 10"),
         ({"cost_usd": 0.3}, 3, "budget.cost_usd: 0.3000 of 0.3"),
         ({"wall_seconds": 9}, 5, "budget.wall_seconds: 10.0 of 9"),
     ],

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from prismenv.finding.plugins import providers
 from prismenv.sessions.agentfile import AgentFile
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import open_transports
+from prismenv.sessions.openai_transport import OpenAITransport
+from prismenv.sessions.refusals import Asked
+from prismenv.sessions.service import Secret
 from prismenv.testing.openai_faults import Fault
 from prismenv.testing.openai_server import OpenAIServer
 from prismenv.words.chat import ChatMessage, ChatRequest
@@ -360,3 +364,48 @@ async def test_quota_is_not_asked_for_again_and_waits_past_the_deadline_are_not_
                 await interface.interact(session, "writer", {"topic": "trees"})
             assert caught.value.code == code
     assert len(server.calls) == 2
+
+
+@BOTH
+@pytest.mark.parametrize("key", ["d", "id", "role", "message"])
+async def test_a_key_that_is_a_word_changes_no_answer(
+    service: Any, model: Open, monkeypatch: pytest.MonkeyPatch, key: str, streamed: bool
+) -> None:
+    monkeypatch.setenv(VARIABLE, key)
+    server = service(key=key, respond=lambda _: f"an answer with {key} in it")
+    pieces: list[str] = []
+    async with model(server, KeySource(variable=VARIABLE)) as transport:
+        asked = replace(request(streamed), watch=pieces.append if streamed else None)
+        reply = await transport.complete(asked)
+    assert reply.text == f"an answer with {key} in it"
+    assert "".join(pieces) == (reply.text if streamed else "")
+
+
+@pytest.mark.parametrize("key", ["completion_tokens", "finish_reason", "sk-with/slash-0123456789"])
+async def test_a_key_is_taken_out_of_texts_and_not_out_of_the_names_of_fields(
+    service: Any, model: Open, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, key)
+    server = service(key=key, respond=lambda _: f"the key is {key}")
+    async with model(server, KeySource(variable=VARIABLE)) as transport:
+        reply = await transport.complete(request())
+    assert (reply.text, reply.finish_reason, reply.usage.estimated) == ("the key is ***", "stop", False)
+
+
+async def test_headers_of_the_surroundings_go_to_openai_alone(
+    service: Any, model: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: blue\nAuthorization: Bearer gateway-secret\nbroken")
+    monkeypatch.setenv(VARIABLE, KEY)
+    server = service()
+    for key in (None, KeySource(variable=VARIABLE)):
+        async with model(server, key) as transport:
+            await transport.complete(request())
+    without, with_key = server.calls
+    assert "x-team" not in without.headers | with_key.headers
+    assert without.headers["authorization"] == "Bearer none"
+    assert with_key.headers["authorization"] == f"Bearer {KEY}"
+    asked = Asked("openai/x", server.url, "a test", Secret(KEY))
+    async with OpenAITransport(asked, SystemClock(), own=True) as transport:  # as to OpenAI's own address
+        await transport.complete(request())
+    assert server.calls[-1].headers["x-team"] == "blue"

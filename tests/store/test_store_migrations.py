@@ -94,3 +94,22 @@ def test_a_store_from_a_newer_version_is_refused_with_both_versions_and_what_to_
     assert str(file) in caught.value.message
     assert "output.store" in (caught.value.hint or "")
     assert file.read_bytes() == before
+
+
+def test_calls_of_a_store_without_a_cache_are_read_as_not_cached(file: Path, store, make_run, make_node) -> None:
+    run = make_run()
+    store.save_run(run)
+    store.save_node(run.run_id, make_node(0))
+    before = list(store.nodes(run.run_id))
+    store.close()
+    with closing(sqlite3.connect(file)) as connection:  # as version 1 left it
+        connection.execute("ALTER TABLE model_calls DROP COLUMN cached")
+        connection.execute("DROP TABLE answers")
+        connection.execute("DELETE FROM schema_version WHERE version > 1")
+        connection.commit()
+    with closing(open_store(file)) as newer:
+        assert version_of(file) == len(STEPS)
+        assert list(newer.nodes(run.run_id)) == before
+        newer.answers.keep("key", "model", "answer", 1.0)
+        newer.answers.keep("key", "model", "another", 2.0)
+        assert (newer.answers.find("key"), newer.answers.find("none")) == ("another", None)

@@ -3,64 +3,90 @@
 From the outside in; what is not configured is left out:
 
     record      outermost: it keeps what a session was told, so a replay needs nothing of what is below
+    cache       what is known needs none of what follows
     retry       asks again; while it waits nothing is held: no place in a gate, no reservation
     limit       waits for a place in the gates of the model and of its provider
     hedge       within the place, so that the time in the queue is not taken for a slow answer; its second request
                 takes a place of its own
     breaker     below the queue: who has waited still does not ask a service that has gone away meanwhile
+    budget      reserves what the call may use at the last moment; what waits reserves nothing
+    price       the cost of what was used, where the provider does not tell it
     boundary    innermost: what a provider's code raises becomes one of our errors
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from loguru import logger
+
+from prismenv.contracts.archive import AnswerCache
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import CallSettings, ModelLimits, Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderEntry
+from prismenv.finding.prices import Price
 from prismenv.sessions.calls import breaker, gates, replay
 from prismenv.sessions.calls.boundary import Boundary
 from prismenv.sessions.calls.breaker import Breaker, Circuit
+from prismenv.sessions.calls.budgeting import Budgeted
+from prismenv.sessions.calls.caching import Cached
 from prismenv.sessions.calls.expectation import Expectation
 from prismenv.sessions.calls.gates import Gate
 from prismenv.sessions.calls.hedging import Hedged
 from prismenv.sessions.calls.limiting import Limited
+from prismenv.sessions.calls.pricing import Priced
 from prismenv.sessions.calls.recording import Recorded, Recording
 from prismenv.sessions.calls.retrying import Retrying
 from prismenv.sessions.references import find_provider, parse_model
 from prismenv.sessions.retry import RetryPolicy
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.ledger import Ledger
 from prismenv.words.nearness import did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class CallResources:
+    """What a run brings: the folder of relative files, prices by model, the ledger of its budget (None: no limits).
+
+    `answers` None: nothing is cached.
+    """
+
+    clock: Clock
+    folder: Path
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    ledger: Ledger | None = None
+    answers: AnswerCache | None = None
 
 
 class CallChain:
     """What the transports of one run share around their providers. Made by `open_chain`."""
 
     def __init__(
-        self,
-        recipe: Recipe,
-        providers: Mapping[str, ProviderEntry],
-        folder: Path,
-        clock: Clock,
-        stack: ExitStack,
+        self, recipe: Recipe, providers: Mapping[str, ProviderEntry], resources: CallResources, stack: ExitStack
     ) -> None:
         self._settings = recipe.limits
-        self._folder = folder
-        self._clock = clock
+        self._resources = resources
+        self._clock = resources.clock
         self._stack = stack
-        shared = type(clock) is SystemClock  # runs with another clock have a time of their own
-        self._gates = gates.SHARED if shared else gates.GateSet(clock)
+        shared = type(resources.clock) is SystemClock  # runs with another clock have a time of their own
+        self._gates = gates.SHARED if shared else gates.GateSet(resources.clock)
         self._breakers = breaker.SHARED if shared else breaker.BreakerSet()
         self._models = _limits_of_models(recipe.limits, providers)
         self._recording: Recording | None = None
         if recipe.record is not None:
-            self._recording = Recording(folder / recipe.record, clock)
+            self._recording = Recording(resources.folder / recipe.record, resources.clock)
             stack.callback(self._recording.close)
 
     def wrap(self, reference: ModelReference, entry: ProviderEntry, provider: ChatTransport) -> ChatTransport:
         """The provider's transport within its wrappers."""
         settings, expectation = self._settings, Expectation()
         transport: ChatTransport = Boundary(provider)
+        price = self._resources.prices.get(str(reference))
+        if price is not None:
+            transport = Priced(transport, price)
+        if self._resources.ledger is not None:
+            transport = Budgeted(transport, self._resources.ledger, expectation, price)
         if entry.remote and settings.breaker_failures is not None:
             transport = Circuit(transport, self._breaker(reference, settings.breaker_failures), self._clock)
         places = self._gates_of(reference, entry)
@@ -70,9 +96,19 @@ class CallChain:
             transport = Limited(transport, places, expectation)
         if not entry.fixed:
             transport = Retrying(transport, self._clock, RetryPolicy(tries=settings.tries))
+        if self._resources.answers is not None:
+            transport = self._cached(transport, self._resources.answers, reference, entry)
         if self._recording is not None:
             self._refuse_itself(reference, self._recording.path)
             transport = Recorded(transport, self._recording, str(reference), self._clock)
+        return transport
+
+    def _cached(
+        self, transport: ChatTransport, answers: AnswerCache, reference: ModelReference, entry: ProviderEntry
+    ) -> ChatTransport:
+        if entry.remote:
+            return Cached(transport, answers, reference, self._clock)
+        logger.warning("cache: {} is no service; what it answers is not cached", reference)
         return transport
 
     def _breaker(self, reference: ModelReference, failures: int) -> Breaker:
@@ -97,7 +133,7 @@ class CallChain:
         return found
 
     def _refuse_itself(self, reference: ModelReference, path: Path) -> None:
-        if reference.provider == replay.NAME and (self._folder / reference.model) == path:
+        if reference.provider == replay.NAME and (self._resources.folder / reference.model) == path:
             raise ConfigurationException(
                 f"record: {path} is what is replayed; name another file", subject=str(path)
             ).at("record")
@@ -128,9 +164,7 @@ def _limits_of_models(
 
 
 @contextmanager
-def open_chain(
-    recipe: Recipe, providers: Mapping[str, ProviderEntry], folder: Path, clock: Clock
-) -> Iterator[CallChain]:
+def open_chain(recipe: Recipe, providers: Mapping[str, ProviderEntry], resources: CallResources) -> Iterator[CallChain]:
     """The chain of a recipe; its files are closed and its limits given up at the end. Raises ConfigurationException."""
     with ExitStack() as stack:
-        yield CallChain(recipe, providers, folder, clock, stack)
+        yield CallChain(recipe, providers, resources, stack)

@@ -31,9 +31,9 @@ class Waiter:
     def _set(self) -> None:
         self._event.set()
 
-    async def woken(self, clock: Clock, seconds: float | None) -> None:
-        """Return when woken, or after that time; the next wait is a new one."""
-        if seconds is None:
+    async def woken(self, clock: Clock | None = None, seconds: float | None = None) -> None:
+        """Return when woken, or after that time by `clock`, None for no such time; the next wait is a new one."""
+        if clock is None or seconds is None:
             await self._event.wait()
         else:
             async with anyio.create_task_group() as tasks:

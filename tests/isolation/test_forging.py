@@ -145,7 +145,8 @@ def test_there_are_attacks_of_every_class() -> None:
     assert len(found) >= 110
     assert {attack.group for attack in found} == {
         "leaving", "reporting", "raw frames", "agreeing", "recording", "patching", "walking", "skipping",
-        "control flow", "reaching", "shadowing", "rewriting", "killing the judge", "reading tests", "clock",
+        "control flow", "reaching", "shadowing", "importing", "rewriting", "killing the judge", "reading tests",
+        "clock",
     }  # fmt: skip
     assert len({attack.name for attack in found}) == len(found)
     assert not any("passed" in (attack.expect or ()) for attack in found)

@@ -16,6 +16,7 @@ from prismenv.contracts.jail import Sandbox
 from prismenv.engine import judging
 from prismenv.engine.judging import JudgedLine, NumberedLine, error_line, judge_files, judged_lines, numbered_lines
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import CaseResult, Execution, Verdict, VerdictMode
 
@@ -32,7 +33,7 @@ class EchoSandbox(Sandbox):
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,

@@ -81,7 +81,8 @@ def judge(
         check_module(module)
     if batch is not None:
         if solution is not None or module is not None or entry is not None or file:
-            raise ConfigurationException("--batch takes solutions, files, tests and modules from the lines of its file")
+            message = "--batch takes its solutions, files, tests and modules from the lines of its file"
+            raise ConfigurationException(message)
         raise typer.Exit(anyio.run(_judge_batch, batch, settings, workers, as_json))
     if solution is None or tests is None:
         raise ConfigurationException("name a solution and its tests, or a file of cases with --batch")

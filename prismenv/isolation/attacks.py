@@ -49,11 +49,12 @@ USUAL_LIMITS: dict[Family, dict[str, Any]] = {
 class Attack(FrozenModel):
     """One attack. Harm has `attack`, its source, or `call`, a system call with arguments; the others have `solution`
 
-    or `files` and their `entry`, and `tests`, and `module`, under which the tests import the solution. `expect` are the
-    outcomes that count as held and `fault` whose they may be, None: the usual ones of the family; `differs` replaces
-    `expect` by form of isolation. `survivor` is a mark of processes that must be gone. `shared`: a shared verdict holds it, too. `portable` false: it
-    could harm a machine that only portable isolation protects, or find there what that does not hide. `twin` says how
-    it works undefended (tests run it), or why nothing can be shown; `whole`: the suite runs itself there.
+    or `files` and their `entry`, and `tests`, and `module`, under which the tests import the solution. `expect` are
+    the outcomes that count as held and `fault` whose they may be, None: the usual ones of the family; `differs`
+    replaces `expect` by form of isolation. `survivor` is a mark of processes that must be gone. `shared`: a shared
+    verdict holds it, too. `portable` false: it could harm a machine that only portable isolation protects, or find
+    there what that does not hide. `twin` says how it works undefended (tests run it), or why nothing can be shown;
+    `whole`: the suite runs itself there.
     """
 
     family: Family

@@ -1,8 +1,9 @@
 """`prismenv judge`: one solution against its tests, or a file of cases."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -40,20 +41,24 @@ Examples:
   prismenv judge solution.py tests.py --module bank
   prismenv judge solution.py tests.py --verdict shared
   prismenv judge program.py cases.yaml
+  prismenv judge project/ tests.py --entry bank/main.py
+  prismenv judge solution.py tests.py --file helper.py --file data/rates.txt
   prismenv judge --batch cases.jsonl --json > verdicts.jsonl
 """
 
 
 def judge(
-    solution: Annotated[Path | None, typer.Argument(help="The solution's file.")] = None,
+    solution: Annotated[Path | None, typer.Argument(help="The solution's file, or the folder of its files.")] = None,
     tests: Annotated[Path | None, typer.Argument(help="The file of its tests.")] = None,
     batch: Annotated[
-        Path | None, typer.Option(help='JSON lines {"id", "solution", "tests"} to judge; - is standard input.')
+        Path | None, typer.Option(help='JSON lines {"id", "solution" or "files", "tests"}; - is standard input.')
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one document for each verdict.")] = False,
     wall_seconds: Annotated[float | None, typer.Option(help="Time limit of one run.")] = None,
     memory_bytes: Annotated[int | None, typer.Option(help="Memory limit of one run.")] = None,
     module: Annotated[str | None, typer.Option(help="Another name under which tests import the solution.")] = None,
+    entry: Annotated[str | None, typer.Option(help="Of a folder, the file whose names the tests find.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="One more file of the solution; may be repeated.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Cases judged at once; default: one a processor.")] = None,
     isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
         "auto"
@@ -75,12 +80,14 @@ def judge(
     if module is not None:
         check_module(module)
     if batch is not None:
-        if solution is not None or module is not None:
-            raise ConfigurationException("--batch takes its solutions, tests and modules from the lines of its file")
+        if solution is not None or module is not None or entry is not None or file:
+            message = "--batch takes its solutions, files, tests and modules from the lines of its file"
+            raise ConfigurationException(message)
         raise typer.Exit(anyio.run(_judge_batch, batch, settings, workers, as_json))
     if solution is None or tests is None:
         raise ConfigurationException("name a solution and its tests, or a file of cases with --batch")
-    raise typer.Exit(anyio.run(_judge_pair, solution, tests, settings, module, as_json))
+    judged = partial(judge_files, solution=solution, tests=tests, module=module, entry=entry, others=tuple(file or ()))
+    raise typer.Exit(anyio.run(_judge_pair, judged, solution.name, settings, as_json))
 
 
 def _limits(wall_seconds: float | None, memory_bytes: int | None) -> dict[str, Any]:
@@ -110,11 +117,13 @@ async def _opened(settings: SandboxSettings, workers: int) -> AsyncIterator[Sand
         yield sandbox
 
 
-async def _judge_pair(solution: Path, tests: Path, settings: SandboxSettings, module: str | None, as_json: bool) -> int:
+async def _judge_pair(
+    judged: Callable[[Sandbox], Awaitable[Verdict]], name: str, settings: SandboxSettings, as_json: bool
+) -> int:
     async with _opened(settings, 1) as sandbox:
-        verdict = await judge_files(sandbox, solution, tests, module=module)
+        verdict = await judged(sandbox)
     if as_json:
-        print_json(verdict_line(solution.name, verdict))
+        print_json(verdict_line(name, verdict))
     else:
         _show(verdict)
     return _exit_code(verdict)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
 
@@ -21,7 +22,7 @@ class Sandbox(ABC):
     @abstractmethod
     async def judge(  # noqa: PLR0913 - what a caller may ask for
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,

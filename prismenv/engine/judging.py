@@ -8,7 +8,7 @@ taking one waits until its verdict is there.
 
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from keyword import iskeyword
@@ -21,14 +21,17 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from prismenv.contracts.jail import Sandbox
+from prismenv.engine.solutionfiles import checked_files, read_files, read_folder
 from prismenv.words.errors import ConfigurationException, EnvironmentException
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.nearness import nearest
 from prismenv.words.verdict import Verdict
 
 LINE_CHARACTERS = 64 * 2**20  # a longer line is an error of that line
 FILE_BYTES = 64 * 2**20
-CASE_KEYS = ("id", "solution", "tests", "module")  # `module` may be missing; other keys are the caller's own
+# A case has a `solution` or `files`; `module` and `entry` may be missing; other keys are the caller's own.
+CASE_KEYS = ("id", "solution", "tests", "module", "files", "entry")
 _REQUIRED = CASE_KEYS[:3]
 
 NumberedLine = tuple[int, str | None]  # the line's number from 1, and its text; None: longer than is allowed
@@ -83,18 +86,37 @@ def error_line(judged: JudgedLine) -> dict[str, Any]:
     return {"id": judged.case_id, "line": judged.number, "error": judged.error}
 
 
-async def judge_files(
-    sandbox: Sandbox, solution: Path, tests: Path, *, limits: Limits | None = None, module: str | None = None
+async def judge_files(  # noqa: PLR0913 - what a command line says
+    sandbox: Sandbox,
+    solution: Path,
+    tests: Path,
+    *,
+    limits: Limits | None = None,
+    module: str | None = None,
+    entry: str | None = None,
+    others: Sequence[Path] = (),
 ) -> Verdict:
     """Judge the solution in one file against the tests in another; the solution is found under its file's stem too.
 
-    `module` None: a stem that cannot be a module's name is left alone. Raises ConfigurationException when a file cannot
-    be read. A file that is no UTF-8 is judged as it is: the sandbox says what is wrong with it.
+    `solution` may be a folder, of which `entry` is the file whose names the tests find; `others` are more files of the
+    solution, in or below the folder of its first. `module` None: a stem that cannot be a module's name is left alone.
+    Raises ConfigurationException when a file cannot be read. One that is no UTF-8 is judged as it is: the sandbox says
+    what is wrong with it.
     """
-    source = await anyio.to_thread.run_sync(read_source, solution)
+    source = await anyio.to_thread.run_sync(_read_solution, solution, tests, entry, others)
     suite = await anyio.to_thread.run_sync(read_source, tests)
-    name = module or (solution.stem if _refusal(solution.stem) is None else None)
-    return await sandbox.judge(source, suite, limits=limits, module=name)
+    usual = solution.stem if isinstance(source, str) and _refusal(solution.stem) is None else None
+    return await sandbox.judge(source, suite, limits=limits, module=module or usual)
+
+
+def _read_solution(solution: Path, tests: Path, entry: str | None, others: Sequence[Path]) -> str | FileSet:
+    if solution.is_dir():
+        if others:
+            raise ConfigurationException(f"{solution} is a folder: all of its files are judged, --file names none more")
+        return read_folder(solution, entry=entry, tests=tests)
+    if entry is not None:
+        raise ConfigurationException(f"--entry is a file of a folder, and {solution} is none", subject=entry)
+    return read_files(solution, others) if others else read_source(solution)
 
 
 def check_module(name: str) -> None:
@@ -172,7 +194,7 @@ class JudgedLines:
 async def judged_lines(
     sandbox: Sandbox, lines: Iterable[NumberedLine], *, workers: int, limits: Limits | None = None
 ) -> AsyncIterator[JudgedLines]:
-    """Judge lines `{"id", "solution", "tests"}` at most `workers` at once; iterate over what it gives.
+    """Judge lines `{"id", "solution" or "files", "tests"}` at most `workers` at once; iterate over what it gives.
 
     A line that is no case is a JudgedLine with an error, and the others go on.
     """
@@ -218,9 +240,10 @@ class _Bench:
                 given = _read(slot.text)
                 case_id = _shown_id(given)
                 case = _checked(given)
-                verdict = await self.sandbox.judge(
-                    case["solution"], case["tests"], limits=self.limits, module=case.get("module")
-                )
+                source = case["solution"]
+                if "files" in case:
+                    source = checked_files(case["files"], case.get("entry"))
+                verdict = await self.sandbox.judge(source, case["tests"], limits=self.limits, module=case.get("module"))
                 slot.judged = JudgedLine(slot.number, case_id, verdict)
             except EnvironmentException as error:
                 slot.judged = JudgedLine(slot.number, case_id, None, f"line {slot.number}: {error}")
@@ -247,10 +270,13 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
-def _checked(case: Any) -> dict[str, Any]:
+def _checked(given: Any) -> dict[str, Any]:
     """One case; ConfigurationException when what the line says is none."""
-    if not isinstance(case, dict):
-        raise ConfigurationException(f"it is {type(case).__name__} and no object with {', '.join(_REQUIRED)}")
+    if not isinstance(given, dict):
+        raise ConfigurationException(f"it is {type(given).__name__} and no object with {', '.join(_REQUIRED)}")
+    case: dict[str, Any] = given
+    if "files" in case:
+        case = _with_files(case)
     missing = [key for key in _REQUIRED if key not in case]
     if missing:
         near = nearest(missing[0], case)
@@ -258,7 +284,17 @@ def _checked(case: Any) -> dict[str, Any]:
         raise ConfigurationException(f"the key {missing[0]!r} is missing{hint}; needed are {', '.join(_REQUIRED)}")
     if not _is_id(case["id"]):
         raise ConfigurationException(f"'id' must be a string or an integer, not {type(case['id']).__name__}")
-    for key in ("solution", "tests", "module"):
+    for key in ("solution", "tests", "module", "entry"):
         if not isinstance(case.get(key, ""), str):
             raise ConfigurationException(f"{key!r} must be a string, not {type(case[key]).__name__}")
     return case
+
+
+def _with_files(case: dict[str, Any]) -> dict[str, Any]:
+    """A case of several files; its `solution` is then empty."""
+    if case.get("solution") is not None:
+        raise ConfigurationException("it has both 'solution' and 'files': a solution is one text or several files")
+    files = case["files"]
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise ConfigurationException("'files' must be an object of paths with their texts")
+    return {**{key: value for key, value in case.items() if key != "entry" or value is not None}, "solution": ""}

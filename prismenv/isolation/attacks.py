@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from prismenv.finding.folders import builtin_workspace
 from prismenv.finding.yamlfile import load_yaml, validate
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.mapping import FrozenModel
 from prismenv.words.verdict import Fault, Outcome, Verdict, VerdictMode
@@ -48,11 +49,12 @@ USUAL_LIMITS: dict[Family, dict[str, Any]] = {
 class Attack(FrozenModel):
     """One attack. Harm has `attack`, its source, or `call`, a system call with arguments; the others have `solution`
 
-    and `tests`, and `module`, under which the tests import the solution. `expect` are the outcomes that count as held
-    and `fault` whose they may be, None: the usual ones of the family; `differs` replaces `expect` by form of isolation.
-    `survivor` is a mark of processes that must be gone. `shared`: a shared verdict holds it, too. `portable` false: it
-    could harm a machine that only portable isolation protects, or find there what that does not hide. `twin` says how
-    it works undefended (tests run it), or why nothing can be shown; `whole`: the suite runs itself there.
+    or `files` and their `entry`, and `tests`, and `module`, under which the tests import the solution. `expect` are
+    the outcomes that count as held and `fault` whose they may be, None: the usual ones of the family; `differs`
+    replaces `expect` by form of isolation. `survivor` is a mark of processes that must be gone. `shared`: a shared
+    verdict holds it, too. `portable` false: it could harm a machine that only portable isolation protects, or find
+    there what that does not hide. `twin` says how it works undefended (tests run it), or why nothing can be shown;
+    `whole`: the suite runs itself there.
     """
 
     family: Family
@@ -61,6 +63,8 @@ class Attack(FrozenModel):
     attack: str | None = None
     call: tuple[str | int, ...] | None = None
     solution: str | None = None
+    files: dict[str, str] | None = None
+    entry: str | None = None
     tests: str = HARM_SUITE
     module: str | None = None
     limits: dict[str, Any] = Field(default_factory=dict)
@@ -76,13 +80,17 @@ class Attack(FrozenModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        given = [name for name in ("attack", "call", "solution") if getattr(self, name) is not None]
-        if given not in ([["attack"], ["call"]] if self.family == "harm" else [["solution"]]):
+        given = [name for name in ("attack", "call", "solution", "files") if getattr(self, name) is not None]
+        if given not in ([["attack"], ["call"]] if self.family == "harm" else [["solution"], ["files"]]):
             raise ValueError(f"one source is expected; found {', '.join(given) or 'none'}")
+        if self.files is not None:
+            FileSet(files=self.files, entry=self.entry)
         return self
 
-    def source(self, words: Mapping[str, str]) -> str:
+    def source(self, words: Mapping[str, str]) -> str | FileSet:
         """The solution to judge, @WORDS@ filled in."""
+        if self.files is not None:
+            return FileSet(files=self.files, entry=self.entry)
         if self.solution is not None:
             return self.solution
         if self.call is None:

@@ -1,7 +1,6 @@
 """What every kind of sandbox shares: languages, limits, trials, programs, and threads that can be stopped."""
 
 import secrets
-import sys
 import tempfile
 import threading
 from abc import abstractmethod
@@ -26,9 +25,11 @@ from prismenv.isolation.packages import PackageSet, find_packages
 from prismenv.isolation.probe import probe_sandbox
 from prismenv.isolation.program import execution
 from prismenv.isolation.promises import keep_promises
+from prismenv.isolation.source import Source
 from prismenv.isolation.transcript import ProgramTalk, SolutionTalk, Transcript
 from prismenv.isolation.trial import Trial
 from prismenv.words.errors import ConfigurationException, SandboxException
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Execution, Verdict, VerdictMode
 
@@ -122,7 +123,7 @@ class GuestSandbox(Sandbox):
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,
@@ -134,32 +135,28 @@ class GuestSandbox(Sandbox):
         if mode == "split" and kit.profile.guest.split is None:
             message = f"the language {language} has no split verdict"
             raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
-        allowed = self._allowed(kit, limits)
+        allowed, source = self._allowed(kit, limits), Source.of(solution, module)
         if holds_cases(tests):
-            return await self._judge_cases(solution, tests, kit, allowed)
-        if module in sys.stdlib_module_names:
-            message = f"the solution cannot be the module {module}: the standard library has one of that name"
-            finding = Finding("invalid_tests", "tests", message)
+            return await self._judge_cases(source, tests, kit, allowed)
+        if (finding := source.objection()) is not None:
             return Judgement(allowed, kit.digest(mode), self.isolation, mode).verdict(finding, [])
-        modules = list(dict.fromkeys(["solution", module or "solution"]))
 
         async def launch(payload: dict[str, Any], under: Limits, transcript: Transcript) -> Ending:
             split = mode == "split" and not payload["audit"]  # an audit has no solution that could be kept apart
             calls = _split_calls(payload, transcript) if split else [GuestCall("judge", payload, transcript)]
             return await self._launch(kit, calls, under)
 
-        payload = {"solution": solution, "tests": tests, "modules": modules}
-        trial = Trial(launch, new_nonce, payload, allowed, kit.digest(mode), self.isolation, mode)
+        trial = Trial(launch, new_nonce, source.payload(tests), allowed, kit.digest(mode), self.isolation, mode)
         async with self._places:
             found = await trial.verdict()
-            return await trial.verdict() if found.outcome == "infrastructure_error" else found
+            return source.noted(await trial.verdict() if found.outcome == "infrastructure_error" else found)
 
     async def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
         kit = self._language(language)
         async with self._places:
-            return await self._run_program(kit, program, stdin, (), self._allowed(kit, limits))
+            return await self._run_program(kit, Source.of(program, None), stdin, (), self._allowed(kit, limits))
 
     async def probe(self) -> Mapping[str, str]:
         with private_folder(self._open_root()) as folder:
@@ -167,17 +164,18 @@ class GuestSandbox(Sandbox):
             return {**checks, **await keep_promises(self, folder)}
 
     async def _run_program(
-        self, kit: LanguageKit, program: str, stdin: str, arguments: tuple[str, ...], allowed: Limits
+        self, kit: LanguageKit, program: Source, stdin: str, arguments: tuple[str, ...], allowed: Limits
     ) -> Execution:
         profile = kit.profile
         talk = ProgramTalk(nonce := new_nonce())
-        command = [*profile.filled(profile.run), *arguments]
-        files = {profile.files.program: program}
-        payload = {"nonce": nonce, "files": files, "stdin": stdin, "command": command}
+        path, files, errors = program.program(profile.files.program)
+        start = [path if word == profile.files.program else word for word in profile.run]
+        command = [*profile.filled(tuple(start)), *arguments]
+        payload = {"nonce": nonce, "files": files, "errors": errors, "stdin": stdin, "command": command}
         ending = await self._launch(kit, [GuestCall("run", payload, talk)], allowed)
         return execution(ending, talk, profile, allowed, self.isolation)
 
-    async def _judge_cases(self, solution: str, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
+    async def _judge_cases(self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
         """Judge the solution as a program, by its cases of input and output."""
         digest = kit.bundles["run"].digest
         try:
@@ -250,10 +248,10 @@ def _split_calls(payload: dict[str, Any], transcript: Transcript) -> list[GuestC
     """What is told to the judge and to the one that runs the solution: this one is given nothing of the tests."""
     nonce = new_nonce()
     shown = payload["solution"] if len(payload["solution"]) <= SHOWN_CHARACTERS else ""
-    given = {"nonce": nonce, "solution": payload["solution"], "modules": payload["modules"], "files": {}}
+    given = {name: payload[name] for name in ("solution", "modules", "files", "parts", "entry")}
     return [
-        GuestCall("split_judge", {**payload, "solution": shown}, transcript),
-        GuestCall("split_solution", given, SolutionTalk(nonce)),
+        GuestCall("split_judge", {**payload, "solution": shown, "files": {}}, transcript),
+        GuestCall("split_solution", {**given, "nonce": nonce}, SolutionTalk(nonce)),
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Self
 from anyio.from_thread import start_blocking_portal
 
 from prismenv.contracts.jail import Sandbox
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
 
@@ -35,7 +36,7 @@ class BlockingSandbox:
 
     def judge(  # noqa: PLR0913 - the contract
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,

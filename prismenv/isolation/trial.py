@@ -20,7 +20,7 @@ Launcher = Callable[[dict[str, Any], Limits, Transcript], Awaitable[Ending]]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`payload` holds solution, tests and the solution's module names."""
+    """`payload` holds solution, tests and the solution's module names; see `Source.payload`."""
 
     launch: Launcher
     new_nonce: Callable[[], str]
@@ -87,7 +87,7 @@ class Trial:
         """Load the suite against a stub in a guest that never sees the solution: whose fault was it?"""
         nonce = self.new_nonce()
         audit = Transcript(nonce)
-        payload = {**self.payload, "solution": "", "nonce": nonce, "skip": [], "audit": True}
+        payload = {**self.payload, "solution": "", "files": {}, "nonce": nonce, "skip": [], "audit": True}
         ending = await self.launch(payload, self.limits, audit)
         judgement.cpu_seconds += ending.cpu_seconds
         if transcript.ended_as == "unimported":

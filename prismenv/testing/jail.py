@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from prismenv.contracts.jail import Sandbox
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
 
@@ -19,7 +20,7 @@ def silent(_program: str, _stdin: str) -> Execution:
 
 
 class ScriptedSandbox(Sandbox):
-    """Answers by `verdict(solution, tests)` and `execution(program, stdin)`.
+    """Answers by `verdict(solution, tests)`, of a set of files its entry's text, and `execution(program, stdin)`.
 
     `judged` and `ran` keep the questions, `modes` the mode that each verdict was asked for in: None where the sandbox
     was to choose.
@@ -43,7 +44,7 @@ class ScriptedSandbox(Sandbox):
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,  # noqa: ARG002 - nothing runs that could exceed them
@@ -52,8 +53,9 @@ class ScriptedSandbox(Sandbox):
         verdict: VerdictMode | None = None,
     ) -> Verdict:
         self.modes.append(verdict)
-        self.judged.append((solution, tests))
-        return self._verdict(solution, tests)
+        text = solution if isinstance(solution, str) else solution.text
+        self.judged.append((text, tests))
+        return self._verdict(text, tests)
 
     async def run(
         self,

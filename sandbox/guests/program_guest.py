@@ -11,20 +11,31 @@ from typing import Any
 from guest_process import limit_memory, limit_process, open_channel
 
 
+def _write(path: str, data: bytes) -> None:
+    """Write a new file, in new folders where it says so."""
+    parts = path.split("/")
+    for end in range(1, len(parts)):
+        try:
+            posix.mkdir("/".join(parts[:end]), 0o700)
+        except FileExistsError:
+            continue
+    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
+    while data:
+        data = data[posix.write(descriptor, data) :]
+    posix.close(descriptor)
+
+
 def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
     """Never returns: the process becomes the program, or ends having said why it could not."""
     send = open_channel(payload["nonce"])
     try:
-        for name, text in {**payload["files"], ".input": payload["stdin"]}.items():
-            descriptor = posix.open(name, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
-            data = text.encode("utf-8", "surrogatepass")
-            while data:
-                data = data[posix.write(descriptor, data) :]
-            posix.close(descriptor)
+        _write(".input", payload["stdin"].encode("utf-8", "surrogatepass"))
         given = posix.open(".input", posix.O_RDONLY)
-        posix.unlink(".input")
+        posix.unlink(".input")  # before the files are there: one of them may have that name
         posix.dup2(given, 0)
         posix.close(given)
+        for name, text in payload["files"].items():
+            _write(name, text.encode("utf-8", payload["errors"]))
         limit_process(payload["limits"], payload["marker"])
         limit_memory(payload["limits"]["memory_bytes"])
         send("ready")

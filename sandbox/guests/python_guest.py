@@ -35,7 +35,7 @@ from python_world import World
 def read_suite(payload: dict[str, Any], reporter: Reporter, load: Callable[[str], ModuleType]) -> Suite:
     """The suite, counted and compiled; a SuiteError says in one line why there is none."""
     try:
-        suite = parsed_suite(payload["tests"], tuple(payload["modules"]), load)
+        suite = parsed_suite(payload["tests"], (*payload["modules"], *payload["parts"]), load)
         if suite.uses_pytest and suite.examples is None:
             load("python_ids")
             load("python_marks").study(suite)
@@ -64,6 +64,15 @@ def parsed_suite(text: str, modules: tuple[str, ...], load: Callable[[str], Modu
     return Suite(text, modules) if found is None else found
 
 
+def take_files(world: World, payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
+    """Let a world know of a solution of several files; nothing where it is one text."""
+    world.parts = payload["parts"]
+    if payload["files"]:
+        world.files = load("python_files").Files(payload)
+    if payload["audit"] and payload["parts"]:  # a file that is not there is for the solution to bring
+        load("python_files").offer_stubs(world.solution, payload["reserved"])
+
+
 def judge(
     payload: dict[str, Any],
     send: Callable[..., None],
@@ -72,13 +81,14 @@ def judge(
 ) -> None:
     """Everything from the suite's syntax tree to the last test. Every way out has sent its reason."""
     gc.disable()  # the suite's tree is all that is made until the solution is loaded, and it is here to stay
-    reporter = Reporter({"solution.py": payload["solution"], "tests.py": payload["tests"]})
+    reporter = Reporter({**payload["files"], payload["entry"]: payload["solution"], "tests.py": payload["tests"]})
     try:
         suite = read_suite(payload, reporter, load)
     except SuiteError as error:
         send("invalid", str(error))
         return
     world = make_world(suite, payload["modules"])
+    take_files(world, payload, load)
     world.prepare(load)
     send("parsed", suite.expected, hold=True)
     if not suite.expected and not suite.may_generate:

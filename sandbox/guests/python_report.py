@@ -7,7 +7,8 @@ SHORT_CHARACTERS = 500
 DETAIL_CHARACTERS = 4000
 MOST_FRAMES = 12
 MOST_CAUSES = 3
-OWN_FILES = ("solution.py", "tests.py")
+SUITE = "tests.py"
+HIDDEN = ("<prismenv", "<frozen importlib.")  # what runs code is not where it failed
 
 
 def clipped(text: str, most: int) -> str:
@@ -19,7 +20,7 @@ def clipped(text: str, most: int) -> str:
 
 
 class Reporter:
-    """Formats exceptions with the source lines of the two files that it was given."""
+    """Formats exceptions with the source lines of the files that it was given: the suite's and the solution's."""
 
     def __init__(self, sources: dict[str, str]) -> None:
         self._lines: dict[str, list[str]] = {}
@@ -52,7 +53,7 @@ class Reporter:
     def touches_solution(self, trace: TracebackType | None) -> bool:
         """True when a frame of the solution is on the way to where the exception was raised."""
         while trace is not None:
-            if trace.tb_frame.f_code.co_filename == "solution.py":
+            if (name := trace.tb_frame.f_code.co_filename) in self._sources and name != SUITE:
                 return True
             trace = trace.tb_next
         return False
@@ -62,7 +63,7 @@ class Reporter:
         trace = error.__traceback__
         while trace is not None:
             code = trace.tb_frame.f_code
-            if not code.co_filename.startswith("<prismenv") and "/unittest/" not in code.co_filename:
+            if not code.co_filename.startswith(HIDDEN) and "/unittest/" not in code.co_filename:
                 frames.append(self._frame(code.co_filename, trace.tb_lineno, code.co_name))
             trace = trace.tb_next
         # Of an exception that came from another process: where it was raised there.
@@ -90,7 +91,7 @@ class Reporter:
         return lines[line - 1].strip()[:200] if 0 < line <= len(lines) else ""
 
     def _syntax(self, error: SyntaxError) -> str:
-        if error.filename not in OWN_FILES or not error.lineno:
+        if error.filename not in self._sources or not error.lineno:
             return str(error)
         text = self._line(error.filename, error.lineno) or (error.text or "").strip()
         return f"{error.msg} ({error.filename}, line {error.lineno}: {text})"

@@ -55,7 +55,7 @@ class Judge:
         def make_world(suite: Suite, modules: list[str]) -> RemoteWorld:
             link = warm()
             link.attach(Wire(bridge), self.end, payload["limits"]["output_bytes"], read_only=payload["read_only"])
-            return RemoteWorld(suite, modules, link)
+            return RemoteWorld(suite, modules, link, payload["entry"])
 
         judge(payload, self._send, load, make_world)
         self._flush()

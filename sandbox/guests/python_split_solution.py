@@ -35,23 +35,23 @@ SHOWN_CHARACTERS = 10**6  # of a longer text no line is shown in a traceback
 class Candidate:
     """The solution's module, loaded when the judge says so."""
 
-    def __init__(self, text: str, names: list[str]) -> None:
+    def __init__(self, text: str, names: list[str], files: Any = None) -> None:
         self._text = text
         self._names = names
+        self._files = files  # what lays out and loads a solution of several; None: it is one text
 
     def load(self, link: SolutionLink, told: list[str]) -> list[Any]:
         """Run the module; gives its names, its public functions, and the objects that are no data by name.
 
         `told` are the modules whose notices the judge wants.
         """
-        # Not before it is asked for: what is too much for the compiler is then known to be the candidate's doing.
-        code = compile(self._text, "solution.py", "exec", dont_inherit=True)
-        tell(link, told)
         module = ModuleType("solution")
-        module.__dict__.update(__builtins__=builtins, __file__="solution.py", __loader__=SourceLoader(self._text))
-        for name in self._names:
-            sys.modules[name] = module
-        exec(code, module.__dict__)
+        module.__dict__["__builtins__"] = builtins
+        if self._files is None:
+            self._run_text(module, link, told)
+        else:
+            tell(link, told)
+            self._files.load(module)
         for name in self._names:
             sys.modules[name] = module
         names = [name for name in list(module.__dict__) if type(name) is str][:MOST_NAMES]
@@ -69,6 +69,15 @@ class Candidate:
         }
         return [module, names, public, list(objects), list(objects.values())]
 
+    def _run_text(self, module: ModuleType, link: SolutionLink, told: list[str]) -> None:
+        # Not before it is asked for: what is too much for the compiler is then known to be the candidate's doing.
+        code = compile(self._text, "solution.py", "exec", dont_inherit=True)
+        tell(link, told)
+        module.__dict__.update(__file__="solution.py", __loader__=SourceLoader(self._text))
+        for name in self._names:
+            sys.modules[name] = module
+        exec(code, module.__dict__)
+
 
 def warm() -> SolutionLink:
     """What serves the judge, made before there is one: in a process that serves many runs once for all of them."""
@@ -78,7 +87,7 @@ def warm() -> SolutionLink:
     return _ready[0]
 
 
-def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
+def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     """Serve until the judge is gone."""
     warning_filters.insert(0, ("ignore", None, SyntaxWarning, None, 0))  # a compiler's remark is no output
     leave = posix._exit  # noqa: SLF001 - its public name
@@ -88,11 +97,14 @@ def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
         reserve_memory(payload["limits"]["memory_bytes"])
         send("ready")
         limit_memory(payload["limits"]["memory_bytes"])
-        candidate = Candidate(payload["solution"], payload["modules"])
+        files = load("python_files").Files(payload) if payload["files"] else None
+        candidate = Candidate(payload["solution"], payload["modules"], files)
         link = warm()
-        link.attach(Wire(bridge), operations(candidate.load), leave)
-        if len(payload["solution"]) <= SHOWN_CHARACTERS:
-            link.codec.lines = payload["solution"].split("\n")
+        link.attach(Wire(bridge), operations(candidate.load, {} if files is None else files.contents), leave)
+        if files is not None:
+            link.codec.lines = {path: text.split("\n") for path, text in files.sources.items()}
+        elif len(payload["solution"]) <= SHOWN_CHARACTERS:
+            link.codec.lines = {"solution.py": payload["solution"].split("\n")}
         link.serve()
     finally:
         leave(70)

@@ -108,6 +108,7 @@ class Suite:
         self.mentions_unittest = "unittest" in text
         self.mentions_numpy = "numpy" in text
         self.modules = frozenset(modules)
+        self.starred: list[str] = []  # modules of the solution from which it imports every name
         self.nodes = every(self.tree)
         self._drop_star_imports()
         self.loaded = {n.id for n in self.nodes if isinstance(n, Name) and isinstance(n.ctx, Load)}
@@ -169,6 +170,7 @@ class Suite:
             return statement
         if statement.module not in self.modules:
             return statement
+        self.starred.append(statement.module)
         return Pass(
             lineno=statement.lineno,
             col_offset=statement.col_offset,

@@ -147,6 +147,9 @@ class World:
         self.suite = suite
         self.notes: list[str] = []
         self._names = modules
+        self.parts: dict[str, str] = {}  # modules of a solution of several files: their paths by name
+        self.files: Any = None  # what lays them out and loads them where that is this process
+        self._starred: dict[str, Any] = {}
         self.solution: ModuleType = ModuleType("solution")
         self.tests: ModuleType = ModuleType("tests")
         for module in (self.solution, self.tests):
@@ -175,11 +178,14 @@ class World:
     def load_solution(self, text: str) -> None:
         """Run the solution as a module; whatever it raises goes to the caller."""
         module = self.solution
-        module.__file__ = "solution.py"
-        module.__loader__ = SourceLoader(text)  # type: ignore[assignment]
-        for name in self._names:
-            sys.modules[name] = module
-        exec(compile(text, "solution.py", "exec", dont_inherit=True), module.__dict__)
+        if self.files is not None:
+            self.files.load(module)
+        else:
+            module.__file__ = "solution.py"
+            module.__loader__ = SourceLoader(text)  # type: ignore[assignment]
+            for name in self._names:
+                sys.modules[name] = module
+            exec(compile(text, "solution.py", "exec", dont_inherit=True), module.__dict__)
         for name in self._names:
             sys.modules[name] = module
         self._answer_to_solution()
@@ -188,7 +194,7 @@ class World:
         """Put something agreeable where a solution would be."""
         anything = Agreeable()
         self.solution.__dict__["__getattr__"] = lambda _name: anything
-        for name in self._names:
+        for name in (*self._names, *self.parts):
             sys.modules[name] = self.solution
         self.solution.__dict__.update(dict.fromkeys(self.suite.missing_names(), anything))
 
@@ -205,6 +211,9 @@ class World:
         if self.pytest is not None:
             sys.modules["pytest"] = self._stand_in
         module.__dict__.update(self._shared_names())
+        if self.suite.starred and self.parts:
+            self._starred = self._starred_names()
+            module.__dict__.update(self._starred)
         module.__dict__.update(self.suite.explainers)
         exec(self.suite.compiled(), module.__dict__)
 
@@ -215,6 +224,7 @@ class World:
             name
             for name, value in self.tests.__dict__.items()
             if name in self.suite.bound or name not in shared or shared[name] is not value
+            if name not in self._starred or self._starred[name] is not value
         ]
 
     def public_functions(self) -> list[str]:
@@ -281,6 +291,21 @@ class World:
             if not name.startswith("__") and name in BUILTIN_NAMES:
                 self.notes.append(f"the solution's {name} was not given to the tests: it is the name of a builtin")
         return {n: v for n, v in shared.items() if has_shared_name(n) and n not in self.suite.bound}
+
+    def _starred_names(self) -> dict[str, Any]:
+        """What the suite reads of the modules of the solution from which it imports every name."""
+        found: dict[str, Any] = {}
+        for module in self.suite.starred:
+            if module in self._names:
+                continue  # its names are given anyway
+            __import__(module)
+            for name in sorted(self.suite.loaded - self.suite.bound):
+                if not name.startswith("_") and has_shared_name(name):
+                    try:
+                        found[name] = getattr(sys.modules[module], name)
+                    except AttributeError:
+                        continue
+        return found
 
     def _answer_to_solution(self) -> None:
         if not self.suite.calls_solution or hasattr(self.solution, "solution"):

@@ -28,9 +28,9 @@ def tree_of(roots: Any) -> dict[str, bytes | None]:
     waiting, size = list(roots), 0
     while waiting:
         path = waiting.pop()
-        if path in found or not _exists(path) or _is_link(path):
+        if path in found or not exists(path) or _is_link(path):
             continue
-        if _is_folder(path):
+        if is_folder(path):
             found[path] = None
             waiting += [name if path == HERE else f"{path}/{name}" for name in sorted(posix.listdir(path))]
         else:
@@ -59,8 +59,8 @@ class Agreed:
         """Make it so here."""
         if content is False:
             self.known.pop(path, None)
-            if _exists(path):
-                (posix.rmdir if _is_folder(path) else posix.unlink)(path)
+            if exists(path):
+                (posix.rmdir if is_folder(path) else posix.unlink)(path)
             return
         _make_folders(path if content is None else path.rpartition("/")[0])
         if isinstance(content, bytes):
@@ -76,6 +76,7 @@ class Lender:
 
     def __init__(self, link: Any) -> None:
         self._link = link
+        self.arrived: set[str] = set()  # real paths of files that the solution wrote
         self._agreed = Agreed()
         self._agreed.roots[HERE] = None
         self._folders = {posix.getcwd(), "/tmp"}  # the private one of this process
@@ -105,13 +106,15 @@ class Lender:
             size += len(content) if type(content) is bytes else 0
             if not self._may_write(wants(path, str), content) or size > MOST_BYTES or len(changes) > 2 * MOST_FILES:
                 self._link.end("forgery", "a file where none was lent, or too much of it")
+            if content is not None and content is not False:
+                self.arrived.add(real(path))
             try:
                 self._agreed.apply(path, content)
             except OSError:
                 continue  # the tests have it in another way: a folder where a file came, say
 
     def _is_ours(self, path: str) -> bool:
-        folder = _real(path.rpartition("/")[0] or (HERE if not path.startswith("/") else "/"))
+        folder = real(path.rpartition("/")[0] or (HERE if not path.startswith("/") else "/"))
         return any(folder == each or folder.startswith(f"{each}/") for each in self._folders | {posix.getcwd()})
 
     def _may_write(self, path: str, content: Any) -> bool:
@@ -134,17 +137,19 @@ def _path_of(value: Any) -> str:
     path = str(value).rstrip("/")
     if not path or len(path) > 1000 or "\0" in path or "\n" in path or ".." in path.split("/"):  # noqa: PLR2004 - no path of a test is longer
         return ""
-    return path if _exists(path) or ("/" in path and _is_folder(path.rpartition("/")[0])) else ""
+    return path if exists(path) or ("/" in path and is_folder(path.rpartition("/")[0])) else ""
 
 
 # ---- in the solution's process
 
 
 class Borrower:
-    """Keeps the lent paths there."""
+    """Keeps the lent paths there. `own` are the solution's files, which the tests do not get as long as they stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: dict[str, bytes]) -> None:
         self._agreed = Agreed()
+        self._own = dict(own)
+        self._folders = {path[:end] for path in own for end, each in enumerate(path) if each == "/"}
 
     def borrow(self, _link: Any, roots: list[str], changes: list[list[Any]]) -> str:
         """Take what the judge sends; gives why that cannot be, empty when it could."""
@@ -160,7 +165,16 @@ class Borrower:
 
     def changed(self, _link: Any) -> list[list[Any]]:
         """What is another now. TooMuchError beyond the caps."""
-        return self._agreed.changes()
+        changes = self._agreed.changes()
+        if not self._own:
+            return changes
+        told = [each for each in changes if not self._is_own(*each)]
+        for path, _ in told:
+            self._own.pop(path, None)
+        return told
+
+    def _is_own(self, path: str, content: Content) -> bool:
+        return self._own.get(path) == content if path in self._own else content is None and path in self._folders
 
 
 # ---- the file system
@@ -173,11 +187,13 @@ def _mode(path: str, *, follow: bool = True) -> int:
         return 0
 
 
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Whether there is a file or a folder."""
     return _mode(path) in (0o100000, 0o040000)
 
 
-def _is_folder(path: str) -> bool:
+def is_folder(path: str) -> bool:
+    """Whether there is a folder."""
     return _mode(path) == 0o040000  # noqa: PLR2004 - S_IFDIR
 
 
@@ -185,14 +201,23 @@ def _is_link(path: str) -> bool:
     return _mode(path, follow=False) == 0o120000  # noqa: PLR2004 - S_IFLNK
 
 
-def _real(path: str) -> str:
+def here() -> str:
+    """The current folder; empty where it is gone."""
+    try:
+        return posix.getcwd()
+    except OSError:
+        return ""
+
+
+def real(path: str) -> str:
+    """A path without links."""
     from posixpath import realpath  # noqa: PLC0415 - only suites with files pay
 
     return realpath(path)
 
 
 def _make_folders(path: str) -> None:
-    if path and not _is_folder(path):
+    if path and not is_folder(path):
         _make_folders(path.rpartition("/")[0])
         posix.mkdir(path, 0o700)
 

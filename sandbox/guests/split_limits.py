@@ -14,6 +14,11 @@ OWN = frozenset({"unittest", "warnings", "logging", "sys.path", "sys.modules"})
 SETTERS = frozenset({"setattr", "delattr", "setitem", "delitem", "setenv", "delenv", "chdir"})
 CHANGING = frozenset({Call, Assign, AugAssign, Import, ImportFrom})
 RUNNERS = frozenset({"eval", "exec", "pickle.loads", "pickle.load", "marshal.loads", "marshal.load"})
+# What reads a file whose content then runs. Loaders are not among them: what they may open is split_imports' matter.
+FILE_RUNNERS = frozenset(
+    {"shelve.open", "shelve.DbfilenameShelf", "pickle.Unpickler", "pandas.read_pickle", "joblib.load",
+     "logging.config.fileConfig", "imp.load_source", "imp.load_module", "imp.load_compiled", "imp.load_package"}
+)  # fmt: skip
 MADE_HERE = frozenset({"pickle.dumps", "marshal.dumps"})
 ADVICE = "the solution runs in a process of its own, where that changes nothing"
 
@@ -35,6 +40,8 @@ def _runs_text(call: Call, names: dict[str, str]) -> bool:
     """Whether a call executes text or bytes that are neither its own nor fresh from the tests' own pickling."""
     function = call.func
     word = _dotted(function, names) or getattr(function, "id", "")
+    if word in FILE_RUNNERS:
+        return True
     if word not in RUNNERS or not call.args or isinstance(call.args[0], Constant):
         return False
     inner = call.args[0]

@@ -1,5 +1,6 @@
 """What the judge may ask of the solution's objects: everything that Python code may, by a word each."""
 
+import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -193,9 +194,15 @@ async def _awaited(value: Any) -> Any:
     return await value
 
 
-def operations(load: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
-    """The words of the judge; `load` loads the solution."""
-    tasks, borrower = Tasks(), Borrower()
+def imported(_link: SolutionLink, name: str) -> Any:
+    """A module of a solution of several files."""
+    __import__(name)
+    return sys.modules[name]
+
+
+def operations(load: Callable[..., Any], files: dict[str, bytes]) -> dict[str, Callable[..., Any]]:
+    """The words of the judge; `load` loads the solution, `files` are those that it has itself."""
+    tasks, borrower = Tasks(), Borrower(files)
     return {
         "L": load,
         "C": call,
@@ -213,6 +220,7 @@ def operations(load: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
         "D": unpickled,
         "K": define,
         "N": make,
+        "W": imported,
         "F": borrower.borrow,
         "E": borrower.changed,
         "A": tasks.begin,

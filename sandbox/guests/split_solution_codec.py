@@ -15,6 +15,7 @@ SPECIAL_NAMES = tuple(sorted(OPERATIONS))
 IMMUTABLE_DATA = (int, float, str, bytes, tuple, frozenset, complex)
 SHORT_CHARACTERS = 2000
 MOST_CAUSES = 4
+HIDDEN = ("<prismenv", "<frozen importlib.")  # frames of what runs the solution
 MOST_FRAMES = 12
 MOST_MEMBERS = 2000
 PLAIN_BASES = (object, BaseException, Exception)
@@ -36,7 +37,7 @@ class SolutionCodec(Codec):
         self.stand_ins: dict[int, int] = {}
         self.twins: dict[int, int] = {}  # id of an instance of a class of the test's: the judge's number of it
         self.library: dict[int, str] = {}  # what the judge named of the standard library, by id
-        self.lines: list[str] = []  # of the solution, to show with its frames
+        self.lines: dict[str, list[str]] = {}  # of the solution's files, to show with its frames
         self._numbers: dict[int, int] = {}
         self._next = 1
 
@@ -209,15 +210,15 @@ def _text(error: BaseException) -> str:
         return "(the exception cannot be printed)"
 
 
-def frames_of(error: BaseException, lines: list[str]) -> list[list[Any]]:
+def frames_of(error: BaseException, lines: dict[str, list[str]]) -> list[list[Any]]:
     """(file, line, function, text) of the solution's frames on the way to where it was raised."""
     frames: list[list[Any]] = []
     trace = error.__traceback__
     while trace is not None and len(frames) < 10 * MOST_FRAMES:
         code = trace.tb_frame.f_code
-        if not code.co_filename.startswith("<prismenv"):
-            shown = code.co_filename == "solution.py" and 0 < trace.tb_lineno <= len(lines)
-            text = lines[trace.tb_lineno - 1].strip()[:200] if shown else ""
+        if not code.co_filename.startswith(HIDDEN):
+            known = lines.get(code.co_filename, ())
+            text = known[trace.tb_lineno - 1].strip()[:200] if 0 < trace.tb_lineno <= len(known) else ""
             frames.append([code.co_filename, trace.tb_lineno, code.co_name, text])
         trace = trace.tb_next
     if len(frames) > 2 * MOST_FRAMES:

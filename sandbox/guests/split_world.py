@@ -8,6 +8,7 @@ from python_suite import Suite
 from python_world import BUILTIN_NAMES, World, has_shared_name
 from split_codec import wants
 from split_files import WORDS, Lender
+from split_imports import Imports
 from split_judge_link import JudgeLink
 from split_limits import unsplittable
 from split_notices import listening
@@ -20,9 +21,11 @@ from split_suite import class_names
 class RemoteWorld(World):
     """As World, but that the solution is somewhere else."""
 
-    def __init__(self, suite: Suite, modules: list[str], link: JudgeLink) -> None:
+    def __init__(self, suite: Suite, modules: list[str], link: JudgeLink, entry: str) -> None:
         super().__init__(suite, modules)
         self._link = link
+        self._entry = entry
+        self._modules: Any = None  # finds those of a solution of several files
         self._there: list[str] = []
         self._public: list[str] = []
         self._objects: dict[str, Any] = {}
@@ -39,11 +42,15 @@ class RemoteWorld(World):
         self.solution = wants(module, RemoteModule)
         self._there, self._public = names, public
         self._objects = dict(zip(objects, wants(values, list), strict=True))
-        self.solution.__file__ = "solution.py"
+        self.solution.__file__ = self._entry
+        if self._entry.endswith("/__init__.py"):
+            self.solution.__path__ = []
         self._offer_restoring()
         self.solution.__loader__ = SourceLoader(text)  # type: ignore[assignment]
         for name in self._names:
             sys.modules[name] = self.solution
+        if self._modules is not None:
+            sys.meta_path.append(self._modules)
         if "inspect" in self.suite.bound or "inspect" in self.suite.loaded:
             show_source(text)
         self._link.named.update(
@@ -67,12 +74,13 @@ class RemoteWorld(World):
 
     def _refuse_unsplittable(self) -> None:
         """End the run if the suite does what cannot be split."""
-        why = unsplittable(self.suite.nodes, frozenset(self._names))
+        why = unsplittable(self.suite.nodes, frozenset((*self._names, *self.parts)))
         if why:
             self._link.end("unsplit", why)
 
     def load_suite(self) -> None:
         """As in World. A test case that derives from the solution's classes would be told of by the solution."""
+        Imports(self._link).guard()
         super().load_suite()
         base = self.unittest.TestCase if self.unittest is not None else ()
         for name, value in self.tests.__dict__.items():
@@ -85,6 +93,7 @@ class RemoteWorld(World):
             name
             for name, value in self.tests.__dict__.items()
             if name in self.suite.bound or name not in shared or shared[name] is not value
+            if name not in self._starred or self._starred[name] is not value
         ]
 
     def public_functions(self) -> list[str]:
@@ -131,6 +140,8 @@ class RemoteWorld(World):
     def prepare(self, load: Any) -> None:
         self._refuse_unsplittable()
         super().prepare(load)
+        if self.parts:
+            self._modules = load("split_modules").Modules(self._link, self.parts)
         if self.unittest is not None:
             self._watch_expectations(self.unittest.case._AssertRaisesContext)  # noqa: SLF001 - no public word for it
         if self.pytest is not None:

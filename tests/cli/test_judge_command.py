@@ -53,6 +53,30 @@ def test_the_json_has_exactly_the_agreed_keys(judged: Any) -> None:
     assert (verdict["tests_passed_num"], verdict["tests_failed_num"]) == (1, 1)
 
 
+PACKAGE = {
+    "project/bank/__init__.py": "",
+    "project/bank/rates.py": "from pathlib import Path\nRATE = int(Path('rate.txt').read_text())\n",
+    "project/bank/main.py": "from .rates import RATE\ndef pay(amount): return amount * RATE\n",
+    "project/rate.txt": "3",
+    "project/suite.py": "import bank.main, bank.rates\ndef test_pay(): assert pay(2) == 2 * bank.rates.RATE\n",
+}
+
+
+def test_a_solution_may_be_a_folder_or_several_files(judged: Any) -> None:
+    for name, text in PACKAGE.items():
+        judged.write(name, text)
+    answer = judged("judge", "project", "project/suite.py", "--entry", "bank/main.py", "--json")
+    assert (answer.code, answer.json["outcome"], answer.json["id"]) == (0, "passed", "project")
+    answer = judged("judge", "project", "project/suite.py", "--entry", "bank/man.py")
+    assert answer.code == 2
+    assert "Did you mean bank/main.py?" in answer.err
+    judged.write("helped.py", "from helper import add")
+    judged.write("helper.py", "def add(a, b): return a + b")
+    judged.write("add_tests.py", "from helped import add\ndef test_add(): assert add(1, 2) == 3")
+    assert judged("judge", "helped.py", "add_tests.py", "--file", "helper.py").code == 0
+    assert judged("judge", "helped.py", "add_tests.py").code == 1
+
+
 def test_the_mode_of_the_verdict_can_be_named(judged: Any) -> None:
     assert judged("judge", "solution.py", "tests.py", "--verdict", "shared", "--json").json["verdict_mode"] == "shared"
     assert judged("judge", "solution.py", "tests.py", "--verdict", "spilt").code == 2
@@ -92,7 +116,10 @@ def test_tests_may_import_the_solution_by_its_stem_or_by_the_module_that_is_name
         (["solution.py", "tests.py", "--wall-seconds", "-1"], "--wall-seconds -1.0: it should be greater than 0"),
         (["solution.py", "tests.py", "--memory-bytes", "12"], "--memory-bytes 12: it should be greater than"),
         (["soluton.py", "tests.py"], "Did you mean solution.py?"),
-        ([".", "tests.py"], "cannot be read"),
+        (["solution.py", "."], "cannot be read"),
+        ([".", "tests.py", "--file", "solution.py"], "is a folder: all of its files are judged"),
+        (["solution.py", "tests.py", "--entry", "solution.py"], "--entry is a file of a folder"),
+        (["solution.py", "tests.py", "--file", "../other.py"], "it is not below the folder of solution.py"),
         (["solution.py"], "name a solution and its tests"),
         (["solution.py", "--batch", "cases.jsonl"], "--batch takes its solutions"),
         (["--batch", "no-such-file.jsonl"], "No such file"),

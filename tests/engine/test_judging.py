@@ -16,6 +16,7 @@ from prismenv.contracts.jail import Sandbox
 from prismenv.engine import judging
 from prismenv.engine.judging import JudgedLine, NumberedLine, error_line, judge_files, judged_lines, numbered_lines
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import CaseResult, Execution, Verdict, VerdictMode
 
@@ -26,13 +27,13 @@ class EchoSandbox(Sandbox):
     isolation = "portable"
     ceiling = Limits()
 
-    def __init__(self, verdict: Callable[[str, str, str | None], Verdict] | None = None) -> None:
+    def __init__(self, verdict: Callable[[Any, str, str | None], Verdict] | None = None) -> None:
         self.verdict = verdict or (lambda solution, tests, module: Verdict(outcome="passed", output=solution))
         self.running = self.most = 0
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,
@@ -42,7 +43,8 @@ class EchoSandbox(Sandbox):
     ) -> Verdict:
         self.running += 1
         self.most = max(self.most, self.running)
-        for _ in range(sum(map(ord, solution)) % 7):
+        text = solution if isinstance(solution, str) else solution.text
+        for _ in range(sum(map(ord, text)) % 7):
             await anyio.lowlevel.checkpoint()
         self.running -= 1
         return self.verdict(solution, tests, module)
@@ -95,6 +97,12 @@ def test_results_come_in_input_order_whatever_ends_first(count: int, workers: in
         (case(None), "'id' must be a string or an integer, not NoneType"),
         (case("a", tests=["x"]), "'tests' must be a string, not list"),
         (case("a", module=3), "'module' must be a string, not int"),
+        (case("a", files={"a.py": ""}), "it has both 'solution' and 'files'"),
+        (case("a", solution=None, files=["a.py"]), "'files' must be an object of paths with their texts"),
+        (case("a", solution=None, files={"a.py": 1}), "'files' must be an object of paths with their texts"),
+        (case("a", solution=None, files={"../a.py": ""}), "line 2: the path '../a.py' cannot be a file of a solution"),
+        (case("a", solution=None, files={"a.py": ""}, entry=3), "'entry' must be a string, not int"),
+        (case("a", solution=None, files={"a.py": ""}, entry="b.py"), "the entry 'b.py' is none of its files"),
         (None, "line 2: it has more than"),
     ],
 )
@@ -123,6 +131,19 @@ def test_a_bad_line_is_answered_with_its_id_where_that_can_be_read(line: str, ca
     answer = error_line(judged)["id"]
     assert (answer, type(answer)) == (case_id, type(case_id))
     assert judged.error
+
+
+def test_a_line_may_have_several_files_and_an_entry() -> None:
+    def told(solution: str | FileSet, tests: str, module: str | None) -> Verdict:
+        assert isinstance(solution, FileSet)
+        return Verdict(outcome="passed", output=f"{solution.main} of {len(solution.files)}")
+
+    files = {"a.py": "1", "b.py": "2"}
+    line = json.dumps({"id": 1, "files": files, "entry": "b.py", "tests": "t"})
+    usual = json.dumps({"id": 2, "files": {"main.py": "", **files}, "entry": None, "tests": "t"})
+    results = batch([(1, line), (2, usual)], sandbox=EchoSandbox(told))
+    assert [result.error for result in results] == [None, None]
+    assert [result.verdict.output for result in results if result.verdict] == ["b.py of 2", "main.py of 3"]
 
 
 def test_what_the_sandbox_refuses_is_an_error_of_its_line() -> None:

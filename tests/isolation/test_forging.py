@@ -44,7 +44,7 @@ def attacks(family: Any, *, only: Callable[[Attack], bool] = lambda _: True) -> 
 
 def judged(sandbox: BlockingSandbox, attack: Attack, mode: VerdictMode, limits: Limits | None = None) -> Verdict:
     limits = limits or attack.allowed()
-    return sandbox.judge(attack.solution or "", attack.tests, limits=limits, module=attack.module, verdict=mode)
+    return sandbox.judge(attack.source({}), attack.tests, limits=limits, module=attack.module, verdict=mode)
 
 
 def program_of(attack: Attack) -> str:
@@ -52,7 +52,8 @@ def program_of(attack: Attack) -> str:
     ending = RUN_CASES if "unittest.TestCase)" in attack.tests else RUN_FUNCTIONS
     if attack.whole or "\ncheck(" in attack.tests:
         ending = ""
-    return f"{GUARD}{attack.solution}\n{attack.tests}{ending}"
+    source = attack.source({})
+    return f"{GUARD}{source if isinstance(source, str) else source.text}\n{attack.tests}{ending}"
 
 
 @pytest.mark.sampled("userns", "alone", "portable", every=4)
@@ -115,7 +116,9 @@ def test_its_twin_shows_where_it_works(
 
 def run_undefended(attack: Attack, folder: Path) -> tuple[int | None, str]:
     """The exit code, None when it had to be ended, and what was printed."""
-    (folder / "solution.py").write_text(attack.solution or "", encoding="utf-8")
+    for name, text in (attack.files or {"solution.py": attack.solution or ""}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
     program = folder / "program.py"
     program.write_text(program_of(attack), encoding="utf-8")
     output = folder / "output"
@@ -145,7 +148,8 @@ def test_there_are_attacks_of_every_class() -> None:
     assert len(found) >= 110
     assert {attack.group for attack in found} == {
         "leaving", "reporting", "raw frames", "agreeing", "recording", "patching", "walking", "skipping",
-        "control flow", "reaching", "shadowing", "rewriting", "killing the judge", "reading tests", "clock",
+        "control flow", "reaching", "shadowing", "importing", "rewriting", "killing the judge", "reading tests",
+        "clock",
     }  # fmt: skip
     assert len({attack.name for attack in found}) == len(found)
     assert not any("passed" in (attack.expect or ()) for attack in found)

@@ -1,7 +1,8 @@
 """Legitimate suites get the same verdict, whether the solution is in the judge's process or in one of its own.
 
-A case of `legit/*.yaml` is a solution and a suite; `expect` is what both kinds of verdict say (all pass where it is not
-given), `split` what a split verdict says where that has to be something else, and `note` why.
+A case of `legit/*.yaml` is a solution (`files` and their `entry`, where it has several) and a suite; `expect` is what
+both kinds of verdict say (all pass where it is not given), `split` what a split verdict says where that has to be
+something else, and `note` why.
 """
 
 from collections.abc import Callable
@@ -12,11 +13,12 @@ import pytest
 import yaml
 
 from prismenv.isolation.blocking import BlockingSandbox
+from prismenv.words.fileset import FileSet
 from prismenv.words.verdict import Verdict, VerdictMode
 
 FOLDER = Path(__file__).parent / "legit"
 COUNTS = {"passed": "tests_passed_num", "failed": "tests_failed_num", "errored": "tests_errored_num"}
-KEYS = {"name", "solution", "tests", "expect", "split", "note"}
+KEYS = {"name", "solution", "files", "entry", "tests", "expect", "split", "note"}
 FORMS = ("userns", "alone", "portable")  # the first that is there
 SAMPLED = 10  # every tenth case is judged in full isolation as well
 
@@ -38,7 +40,8 @@ def judge(warm_sandbox: Callable[[str], BlockingSandbox]) -> Callable[..., Verdi
     """Judges a case in a form of isolation, None for the first that is there."""
 
     def judged(case: dict[str, Any], mode: VerdictMode, form: str | None = None) -> Verdict:
-        return opened(form).judge(case["solution"], case["tests"], verdict=mode)
+        source = FileSet(files=case["files"], entry=case.get("entry")) if "files" in case else case["solution"]
+        return opened(form).judge(source, case["tests"], verdict=mode)
 
     def opened(form: str | None) -> BlockingSandbox:
         if form is not None:

@@ -81,7 +81,7 @@ def test_the_solutions_process_is_given_nothing_of_the_tests(judge: Judge) -> No
     tests = f"{OPENING}        end(number, 'failed', detail=repr(payload) + ask(str(number)))\n"
     verdict = judge("def answer(line): return sorted(payload), 'par' + 'sed' in repr(payload)", tests)
     assert "'audit': False" in verdict.output
-    keys = ["files", "limits", "marker", "modules", "nonce", "solution"]
+    keys = ["entry", "files", "limits", "marker", "modules", "nonce", "parts", "solution"]
     assert f"({keys}, False)" in verdict.output
 
 

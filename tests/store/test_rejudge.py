@@ -14,6 +14,7 @@ from prismenv.contracts.jail import Sandbox
 from prismenv.engine.rejudge import Rejudging, rejudge_run
 from prismenv.store.database import open_store
 from prismenv.words.errors import StorageException
+from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.records import ChallengeResults, TrailRecord
 from prismenv.words.verdict import Execution, Verdict, VerdictMode
@@ -32,7 +33,7 @@ class FunctionSandbox(Sandbox):
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         limits: Limits | None = None,

@@ -52,6 +52,7 @@ from zygote_kernel import (
     moved_up,
     unshare,
 )
+from zygote_tables import keep_tables, open_maps
 
 from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
@@ -213,6 +214,7 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     try:
         launch(kernel, config, control)
         posix.setsid()
+        maps = open_maps()  # the root that it builds has no /proc
         if config["form"] != "alone":
             zygote_root.build(kernel, config["root"])
         posix.environ.clear()
@@ -222,6 +224,8 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
         drop_bounding_set()
         keep_capabilities(0 if config["form"] == "alone" else CAPABILITIES)
         jail = Jail(kernel, config)
+        if maps is not None:
+            keep_tables(maps)
         say(control, "ready")
     except BaseException as error:
         say(control, "broken " + fail("the zygote could not start", error))

@@ -64,6 +64,11 @@ def unshare(flags: int) -> None:
     checked(_library.unshare(flags), f"unshare {flags:#x}")
 
 
+def protect(begin: int, size: int, protection: int) -> None:
+    """mprotect(2)."""
+    checked(_library.mprotect(ctypes.c_void_p(begin), ctypes.c_size_t(size), protection), "mprotect")
+
+
 def set_hostname(name: str) -> None:
     """sethostname(2)."""
     checked(_library.sethostname(name.encode(), len(name)), "sethostname")

@@ -38,6 +38,7 @@ def zygote_design(profile: LanguageProfile, folder: Path, form: Form, side: Side
         "environment": list(profile.environment),
         "warm_modules": list(guest.warm.modules) if warm else [],
         "warm_parts": [name for name in guest.warm.parts if name in parts.parts] if warm else [],
+        "rehearsals": list(guest.warm.rehearsals) if warm else [],
         "on_demand": list(parts.on_demand) if warm else [],
         "packages": None,
     }

@@ -191,11 +191,14 @@ def warm(config: dict[str, Any], load: Callable[[str], ModuleType]) -> Callable[
     for name in config["warm_parts"]:
         parts[name].warm()
     kept = {name: load(name) for name in config["on_demand"]}
+    found = lambda name: kept[name] if name in kept else load(name)  # noqa: E731 - given to others
+    for name in config["rehearsals"]:
+        parts[name].rehearse(found)
     if config["packages"] is not None:
         offer_packages(**config["packages"])
     gc.collect()
     gc.freeze()
-    return lambda name: kept[name] if name in kept else load(name)
+    return found
 
 
 def offer_packages(path: str, modules: list[str], variables: dict[str, str]) -> None:

@@ -72,6 +72,7 @@ class Zygote:
         self._jail = jail
         self._kernel = kernel
         self._load = load
+        self._room: list[str] = []
 
     def serve(self) -> None:
         """Never returns to where children could be mistaken for it: leaves when the socket ends."""
@@ -107,13 +108,16 @@ class Zygote:
 
     def _run(self, words: list[str], descriptors: list[int]) -> None:
         number, entry = words[1], words[2]
+        if words[3:] != self._room:
+            self._room = words[3:]
+            self._jail.prepare(Room(int(words[3]), int(words[4]), words[5]))
         try:
             pid, pidfd = self._kernel.clone(self._jail.namespaces)
         except OSError as error:
             self._say("broken", fail("a child could not be made", error))
             return
         if pid == 0:
-            self._become(entry, descriptors, Room(int(words[3]), int(words[4]), words[5]))
+            self._become(entry, descriptors)
         for each in descriptors:
             posix.close(each)
         descriptors.clear()
@@ -143,10 +147,10 @@ class Zygote:
             elif words == ["where", number]:
                 self._say("here", number, descriptor=pidfd)
 
-    def _become(self, entry: str, descriptors: list[int], room: Room) -> None:
+    def _become(self, entry: str, descriptors: list[int]) -> None:
         """The child's whole life."""
         try:
-            self._jail.enter(descriptors, room)
+            self._jail.enter(descriptors)
         except BaseException as error:
             self._say("broken", fail("a child could not be jailed", error))
             posix._exit(UNJAILED)  # noqa: SLF001 - as above

@@ -6,10 +6,10 @@ here a few times, with the other side's frames written down. Nothing of it is le
 taken away again, and it went wrong if one of its tests did not pass.
 """
 
-import builtins
 import gc
 import sys
 import warnings
+from _operator import is_
 from _socket import SHUT_WR, socketpair
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,9 +61,9 @@ PAYLOAD: dict[str, Any] = {
     "modules": ["solution"],
     "audit": False,
     "skip": [],
-    "limits": {"memory_bytes": 2**61},  # as good as none: it stays for this process
+    "read_only": False,
+    "limits": {"memory_bytes": 2**61, "output_bytes": 2**20},  # the first one as good as none: it stays
 }
-STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 
 
 class RehearsalError(Exception):
@@ -74,22 +74,23 @@ def rehearse(load: Callable[[str], ModuleType]) -> None:
     """Play the side through that this process has the parts of. RehearsalError."""
     # What was looked up while this process started would be replaced by children, one name at a time.
     sys._clear_type_cache()  # noqa: SLF001 - its public name
-    _move_together(_used(lambda: _play(load)))
+    before = Before()
+    _move_together(_used(lambda: _play(load, before)))
     for _ in range(TIMES):
-        _play(load)
-    if "python_split_judge" in parts:
-        parts["python_split_judge"].renew()
+        _play(load, before)
 
 
-def _play(load: Callable[[str], ModuleType]) -> None:
-    if "python_split_judge" in parts:
-        with _undone():
-            _judge_split(load)
-        with _undone():
-            _judge(load, parts["python_world"].World)
-    if "python_split_solution" in parts:
-        with _undone():
-            _serve_solution()
+def _play(load: Callable[[str], ModuleType], before: "Before") -> None:
+    for name, play in (
+        ("python_split_judge", _judge_split),
+        ("python_guest", _judge),
+        ("python_split_solution", _serve),
+    ):
+        if name in parts:
+            try:
+                play(parts[name], load)
+            finally:
+                before.restore()
 
 
 def _used(play: Callable[[], None]) -> dict[int, CodeType]:
@@ -131,74 +132,81 @@ def _copied(code: CodeType, used: dict[int, CodeType]) -> CodeType:
     return code.replace(co_consts=tuple(inner))
 
 
-def _judge_split(load: Callable[[str], ModuleType]) -> None:
-    link = parts["split_judge_link"].JudgeLink()
-
-    def make_world(suite: Any, modules: list[str]) -> Any:
-        return parts["split_world"].RemoteWorld(suite, modules, link)
-
-    with _other_side(ANSWERS) as wire:
-        link.attach(wire, _ended_early, 1, read_only=False)
-        _judge(load, make_world)
-
-
-def _judge(load: Callable[[str], ModuleType], make_world: Callable[[Any, list[str]], Any]) -> None:
+def _judge_split(part: Any, load: Callable[[str], ModuleType]) -> None:
     told: list[tuple[Any, ...]] = []
-    parts["python_guest"].judge(PAYLOAD, lambda *fields, **_: told.append(fields), load, make_world)
-    ends = [fields[2] for fields in told if fields[0] == "end"]
-    if ends != ["passed"] * 4:
-        raise RehearsalError(f"a suite of this harness' own came to {told[-1]}")
+    with _other_side(ANSWERS) as bridge:
+        part.Judge(PAYLOAD, lambda *fields, **_: told.append(fields), _left).run(load, bridge)
+    part.renew()
+    _check(told)
 
 
-def _serve_solution() -> None:
-    part = parts["python_split_solution"]
-    link = part.SolutionLink()
-    with _other_side(REQUESTS) as wire:
-        link.attach(wire, part.operations(part.Candidate(SOLUTION, ["solution"]).load), lambda _: None)
+def _judge(part: Any, load: Callable[[str], ModuleType]) -> None:
+    told: list[tuple[Any, ...]] = []
+    part.judge(PAYLOAD, lambda *fields, **_: told.append(fields), load)
+    _check(told)
+
+
+def _check(told: list[tuple[Any, ...]]) -> None:
+    if [fields[2] for fields in told if fields[0] == "end"] != ["passed"] * 4:
+        raise RehearsalError(f"a suite of this harness' own came to {told[-2:]}")
+
+
+def _serve(part: Any, load: Callable[[str], ModuleType]) -> None:
+    wire = parts["split_wire"]
+    with _other_side(REQUESTS) as bridge:
         try:
-            link.serve()
-        except parts["split_wire"].ClosedError:
+            part.serve(PAYLOAD, load, wire.Wire(bridge), lambda _: None)
+        except wire.ClosedError:
+            part.renew()
             return
+    raise RehearsalError("a solution was served on although its judge had gone")
 
 
-def _ended_early(kind: str, why: str) -> Any:
-    raise RehearsalError(f"the frames that are written down were taken for {kind}: {why}")
+def _left(_: int) -> Any:
+    raise RehearsalError("the frames that are written down were not taken for a solution's")
 
 
 @contextmanager
-def _other_side(frames: tuple[bytes, ...]) -> Iterator[Any]:
-    """A wire on which all of `frames` have come already."""
+def _other_side(frames: tuple[bytes, ...]) -> Iterator[int]:
+    """A bridge over which all of `frames` have come already."""
     ours, theirs = socketpair()
     for body in frames:
         theirs.send(len(body).to_bytes(4, "big") + body)
     theirs.shutdown(SHUT_WR)
     try:
-        yield parts["split_wire"].Wire(ours.fileno())
+        yield ours.fileno()
     finally:
         ours.close()
         theirs.close()
 
 
-@contextmanager
-def _undone() -> Iterator[None]:
-    """Take away whatever a run puts in place."""
-    modules, streams = dict(sys.modules), {name: getattr(sys, name) for name in STREAMS}
-    shown, filters, asked = warnings.showwarning, list(warnings.filters), builtins.input
-    case: Any = sys.modules.get("unittest.case")
-    expecting = case._AssertRaisesContext if case else None  # noqa: SLF001 - no public word for it
-    methods = dict(vars(expecting)) if expecting else {}
-    try:
-        yield
-    finally:
-        for name in sys.modules.keys() - modules.keys():
-            if name in ("solution", "tests"):
-                del sys.modules[name]
-        sys.modules["__main__"] = modules["__main__"]
-        for name, stream in streams.items():
-            setattr(sys, name, stream)
+class Before:
+    """What modules and their classes hold now. A run puts much in place of it, in a process that is all its own."""
+
+    def __init__(self) -> None:
+        self._modules = {name: module for name, module in sys.modules.items() if isinstance(module, ModuleType)}
+        owners: dict[int, Any] = {id(module): module for module in self._modules.values()}
+        for module in self._modules.values():
+            owners.update({id(each): each for each in vars(module).values() if isinstance(each, type)})
+        self._held = [(owner, dict(vars(owner))) for owner in owners.values()]
+        lists: tuple[Any, ...] = (sys.path, sys.path_hooks, sys.meta_path, warnings.filters)
+        self._lists = [(each, list(each)) for each in lists]
+
+    def restore(self) -> None:
+        """Put it back. Modules may have got more names: those of modules below them that were loaded."""
+        for owner, held in self._held:
+            now = vars(owner)
+            if len(now) == len(held) and all(map(is_, now.values(), held.values())):
+                continue
+            for name, value in held.items():
+                if now.get(name) is not value:
+                    setattr(owner, name, value)
+            for name in now.keys() - held.keys() if isinstance(owner, type) else ():
+                delattr(owner, name)
+        for each, content in self._lists:
+            each[:] = content
+        for name in ("solution", "tests"):
+            sys.modules.pop(name, None)
+        sys.modules["__main__"] = self._modules["__main__"]
         for stream in (sys.stdout, sys.stderr):
-            vars(stream.buffer.raw).pop("write", None)  # type: ignore[attr-defined]
-        warnings.showwarning, builtins.input = shown, asked
-        warnings.filters[:] = filters  # type: ignore[index]
-        for name in ("__enter__", "__exit__") if expecting else ():
-            setattr(expecting, name, methods[name])
+            vars(stream.buffer.raw).pop("write", None)  # type: ignore[attr-defined]  # of a process' own streams

@@ -70,7 +70,7 @@ def warm() -> JudgeLink:
 
 
 def renew() -> None:
-    """Make it anew, where another one was in use meanwhile: the last one that was made is what stand-ins speak by."""
+    """Make it anew, where it was used."""
     _ready[:] = [JudgeLink()]
 
 

@@ -78,7 +78,22 @@ def warm() -> SolutionLink:
     return _ready[0]
 
 
-def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
+def renew() -> None:
+    """Make it anew, where it has served."""
+    _ready[:] = [SolutionLink()]
+
+
+def serve(payload: dict[str, Any], _load: Callable[[str], ModuleType], wire: Wire, leave: Callable[[int], Any]) -> None:
+    """Answer what comes over the wire until the judge is gone."""
+    candidate = Candidate(payload["solution"], payload["modules"])
+    link = warm()
+    link.attach(wire, operations(candidate.load), leave)
+    if len(payload["solution"]) <= SHOWN_CHARACTERS:
+        link.codec.lines = payload["solution"].split("\n")
+    link.serve()
+
+
+def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     """Serve until the judge is gone."""
     warning_filters.insert(0, ("ignore", None, SyntaxWarning, None, 0))  # a compiler's remark is no output
     leave = posix._exit  # noqa: SLF001 - its public name
@@ -88,11 +103,6 @@ def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
         reserve_memory(payload["limits"]["memory_bytes"])
         send("ready")
         limit_memory(payload["limits"]["memory_bytes"])
-        candidate = Candidate(payload["solution"], payload["modules"])
-        link = warm()
-        link.attach(Wire(bridge), operations(candidate.load), leave)
-        if len(payload["solution"]) <= SHOWN_CHARACTERS:
-            link.codec.lines = payload["solution"].split("\n")
-        link.serve()
+        serve(payload, load, Wire(bridge), leave)
     finally:
         leave(70)

@@ -52,7 +52,7 @@ from zygote_kernel import (
     moved_up,
     unshare,
 )
-from zygote_tables import keep_tables, open_maps
+from zygote_memory import filled_holes, keep_tables, open_maps
 
 from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
@@ -67,11 +67,14 @@ UNJAILED, UNSERVED = 71, 72  # exit codes of a child that could not be jailed, o
 class Zygote:
     """Serves runs until its parent is gone."""
 
-    def __init__(self, control: socket, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType]) -> None:
+    def __init__(
+        self, control: socket, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType], kept: list[Any]
+    ) -> None:
         self._control = control
         self._jail = jail
         self._kernel = kernel
         self._load = load
+        self._kept = kept  # for nothing else than to be there
         self._room: list[str] = []
 
     def serve(self) -> None:
@@ -189,7 +192,7 @@ def launch(kernel: Kernel, config: dict[str, Any], control: socket) -> None:
 
 
 def warm(config: dict[str, Any], load: Callable[[str], ModuleType]) -> Callable[[str], ModuleType]:
-    """Load what children will use, and give the `load` of theirs. A collection of garbage copies nothing of it."""
+    """Load what children will use, and give the `load` of theirs."""
     for name in config["warm_modules"]:
         __import__(name)
     for name in config["warm_parts"]:
@@ -200,8 +203,6 @@ def warm(config: dict[str, Any], load: Callable[[str], ModuleType]) -> Callable[
         parts[name].rehearse(found)
     if config["packages"] is not None:
         offer_packages(**config["packages"])
-    gc.collect()
-    gc.freeze()
     return found
 
 
@@ -233,8 +234,11 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
         jail = Jail(kernel, config)
         if maps is not None:
             keep_tables(maps)
+        gc.collect()
+        kept = filled_holes()
+        gc.freeze()  # a child's collection of garbage looks at nothing of all this, and so copies nothing
         say(control, "ready")
     except BaseException as error:
         say(control, "broken " + fail("the zygote could not start", error))
         posix._exit(UNJAILED)  # noqa: SLF001 - as above
-    Zygote(control, jail, kernel, load).serve()
+    Zygote(control, jail, kernel, load, kept).serve()

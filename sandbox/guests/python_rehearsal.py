@@ -78,6 +78,7 @@ def rehearse(load: Callable[[str], ModuleType]) -> None:
     _move_together(_used(lambda: _play(load, before)))
     for _ in range(TIMES):
         _play(load, before)
+    gc.unfreeze()  # a run takes what it finds for lasting: now it is garbage
 
 
 def _play(load: Callable[[str], ModuleType], before: "Before") -> None:

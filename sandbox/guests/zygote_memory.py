@@ -27,6 +27,8 @@ POOL_BYTES = 2**14  # the allocator keeps objects of a size together in so much
 HEAD_BYTES = 48  # of which its own notes take these
 SIZES = range(48, 513, 16)
 MOST_OF_A_SIZE = 20_000
+LARGER_SIZES = (*range(2**16, 4096, -4096), *range(4096, 512, -64))
+END_BYTES = 140_000  # how much at its end the C library has not handed out yet
 
 
 def open_maps() -> int | None:
@@ -61,7 +63,11 @@ def _make_private(begin: int, size: int, protection: int) -> None:
 
 
 def filled_holes() -> list[Any]:
-    """Objects of every size that the interpreter's allocator serves, until each begins a new pool; to be kept."""
+    """Objects of every size that the interpreter's allocator serves, until each begins a new pool; to be kept.
+
+    What is larger comes from the C library, whose holes are filled for good.
+    """
+    _fill_library()
     kept: list[Any] = []
     _fill(kept, object)
     _fill(kept, lambda: 0.5 * len(kept))
@@ -75,3 +81,16 @@ def _fill(kept: list[Any], make: Callable[[], Any]) -> None:
         kept.append(make())
         if id(kept[-1]) % POOL_BYTES == HEAD_BYTES:
             return
+
+
+def _fill_library() -> None:
+    library = ctypes.PyDLL(None)
+    if not hasattr(library, "sbrk"):
+        return
+    library.malloc.restype = library.sbrk.restype = ctypes.c_size_t
+    for size in map(ctypes.c_size_t, LARGER_SIZES):
+        for _ in range(MOST_OF_A_SIZE):
+            block = library.malloc(size)
+            if block > library.sbrk(0) - END_BYTES:
+                library.free(ctypes.c_size_t(block))
+                break

@@ -15,7 +15,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number here")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)  # one for all frames: making it costs more than using it
+# One for all frames: making it costs more than using it. It takes no white space around a value: no guest sends any.
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 class FrameDecoder:
@@ -58,9 +59,12 @@ class FrameDecoder:
         if not body.startswith(self._nonce):
             raise ProtocolException("a frame does not carry the run's nonce")
         try:
-            frame = _DECODER.decode(body[len(self._nonce) :].decode("ascii"))
+            text = body[len(self._nonce) :].decode("ascii")
+            frame, end = _DECODER.raw_decode(text)
         except (ValueError, RecursionError) as error:
             raise ProtocolException(f"a frame is no JSON: {error}") from error
+        if end != len(text):
+            raise ProtocolException("a frame is no JSON: something follows it")
         if not isinstance(frame, list) or not frame or not isinstance(frame[0], str):
             raise ProtocolException("a frame is no array that begins with a word")
         return frame

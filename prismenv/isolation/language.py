@@ -31,10 +31,14 @@ class GuestParts(FrozenModel):
 
 
 class WarmParts(FrozenModel):
-    """What a zygote loads before it forks: modules of the standard library, and parts whose warm() it calls."""
+    """What a zygote loads before it forks: modules of the standard library, and parts whose warm() it calls.
+
+    `rehearsals` are parts of the zygote whose rehearse() it calls when all is loaded.
+    """
 
     modules: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    rehearsals: tuple[str, ...] = ()
 
 
 class SplitParts(FrozenModel):

@@ -25,7 +25,6 @@ from prismenv.words.errors import AgentCommunicationException, ConfigurationExce
 from prismenv.words.seeding import derive_seed
 
 CONNECT_SECONDS = 10.0
-LEAST_HIDDEN = 8  # characters of a token that is taken out of what is shown and kept
 _CODES = {408: "timed_out", 409: "unavailable", 429: "rate_limited"}
 _NOT_DONE = (409, 429)
 

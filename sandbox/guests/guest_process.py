@@ -91,9 +91,10 @@ def die_with_parent(channel: int) -> None:
     """Have the kernel kill this group when the other end of the channel goes, as it does when the parent is killed.
 
     Nothing ever arrives there after the payload, so the only event that can signal is the end. Where the system knows
-    no F_SETSIG, the alarm of limit_process() is what remains. A jail refuses it: there its zygote sees to it.
+    no F_SETSIG, the alarm of limit_process() is what remains. A jail refuses it: there its zygote sees to it, and the
+    first process of a jail's namespace does not even ask.
     """
-    if not hasattr(fcntl, "F_SETSIG"):
+    if posix.getpid() == 1 or not hasattr(fcntl, "F_SETSIG"):
         return
     try:
         fcntl.fcntl(channel, fcntl.F_SETOWN, -posix.getpgrp())

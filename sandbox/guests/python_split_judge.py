@@ -69,6 +69,11 @@ def warm() -> JudgeLink:
     return _ready[0]
 
 
+def renew() -> None:
+    """Make it anew, where it was used."""
+    _ready[:] = [JudgeLink()]
+
+
 def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     """Serve one payload and leave without the interpreter's own end."""
     warning_filters.insert(0, ("ignore", None, SyntaxWarning, None, 0))  # a compiler's remark is no output

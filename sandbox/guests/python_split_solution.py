@@ -87,6 +87,24 @@ def warm() -> SolutionLink:
     return _ready[0]
 
 
+def renew() -> None:
+    """Make it anew, where it has served."""
+    _ready[:] = [SolutionLink()]
+
+
+def serve(payload: dict[str, Any], load: Callable[[str], ModuleType], wire: Wire, leave: Callable[[int], Any]) -> None:
+    """Answer what comes over the wire until the judge is gone."""
+    files = load("python_files").Files(payload) if payload["files"] else None
+    candidate = Candidate(payload["solution"], payload["modules"], files)
+    link = warm()
+    link.attach(wire, operations(candidate.load, {} if files is None else files.contents), leave)
+    if files is not None:
+        link.codec.lines = {path: text.split("\n") for path, text in files.sources.items()}
+    elif len(payload["solution"]) <= SHOWN_CHARACTERS:
+        link.codec.lines = {"solution.py": payload["solution"].split("\n")}
+    link.serve()
+
+
 def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     """Serve until the judge is gone."""
     warning_filters.insert(0, ("ignore", None, SyntaxWarning, None, 0))  # a compiler's remark is no output
@@ -97,14 +115,6 @@ def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
         reserve_memory(payload["limits"]["memory_bytes"])
         send("ready")
         limit_memory(payload["limits"]["memory_bytes"])
-        files = load("python_files").Files(payload) if payload["files"] else None
-        candidate = Candidate(payload["solution"], payload["modules"], files)
-        link = warm()
-        link.attach(Wire(bridge), operations(candidate.load, {} if files is None else files.contents), leave)
-        if files is not None:
-            link.codec.lines = {path: text.split("\n") for path, text in files.sources.items()}
-        elif len(payload["solution"]) <= SHOWN_CHARACTERS:
-            link.codec.lines = {"solution.py": payload["solution"].split("\n")}
-        link.serve()
+        serve(payload, load, Wire(bridge), leave)
     finally:
         leave(70)

@@ -52,6 +52,7 @@ from zygote_kernel import (
     moved_up,
     unshare,
 )
+from zygote_memory import filled_holes, keep_tables, open_maps
 
 from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
@@ -66,11 +67,15 @@ UNJAILED, UNSERVED = 71, 72  # exit codes of a child that could not be jailed, o
 class Zygote:
     """Serves runs until its parent is gone."""
 
-    def __init__(self, control: socket, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType]) -> None:
+    def __init__(
+        self, control: socket, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType], kept: list[Any]
+    ) -> None:
         self._control = control
         self._jail = jail
         self._kernel = kernel
         self._load = load
+        self._kept = kept  # for nothing else than to be there
+        self._room: list[str] = []
 
     def serve(self) -> None:
         """Never returns to where children could be mistaken for it: leaves when the socket ends."""
@@ -106,13 +111,16 @@ class Zygote:
 
     def _run(self, words: list[str], descriptors: list[int]) -> None:
         number, entry = words[1], words[2]
+        if words[3:] != self._room:
+            self._room = words[3:]
+            self._jail.prepare(Room(int(words[3]), int(words[4]), words[5]))
         try:
             pid, pidfd = self._kernel.clone(self._jail.namespaces)
         except OSError as error:
             self._say("broken", fail("a child could not be made", error))
             return
         if pid == 0:
-            self._become(entry, descriptors, Room(int(words[3]), int(words[4]), words[5]))
+            self._become(entry, descriptors)
         for each in descriptors:
             posix.close(each)
         descriptors.clear()
@@ -142,10 +150,10 @@ class Zygote:
             elif words == ["where", number]:
                 self._say("here", number, descriptor=pidfd)
 
-    def _become(self, entry: str, descriptors: list[int], room: Room) -> None:
+    def _become(self, entry: str, descriptors: list[int]) -> None:
         """The child's whole life."""
         try:
-            self._jail.enter(descriptors, room)
+            self._jail.enter(descriptors)
         except BaseException as error:
             self._say("broken", fail("a child could not be jailed", error))
             posix._exit(UNJAILED)  # noqa: SLF001 - as above
@@ -184,17 +192,18 @@ def launch(kernel: Kernel, config: dict[str, Any], control: socket) -> None:
 
 
 def warm(config: dict[str, Any], load: Callable[[str], ModuleType]) -> Callable[[str], ModuleType]:
-    """Load what children will use, and give the `load` of theirs. A collection of garbage copies nothing of it."""
+    """Load what children will use, and give the `load` of theirs."""
     for name in config["warm_modules"]:
         __import__(name)
     for name in config["warm_parts"]:
         parts[name].warm()
     kept = {name: load(name) for name in config["on_demand"]}
+    found = lambda name: kept[name] if name in kept else load(name)  # noqa: E731 - given to others
+    for name in config["rehearsals"]:
+        parts[name].rehearse(found)
     if config["packages"] is not None:
         offer_packages(**config["packages"])
-    gc.collect()
-    gc.freeze()
-    return lambda name: kept[name] if name in kept else load(name)
+    return found
 
 
 def offer_packages(path: str, modules: list[str], variables: dict[str, str]) -> None:
@@ -213,6 +222,7 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     try:
         launch(kernel, config, control)
         posix.setsid()
+        maps = open_maps()  # the root that it builds has no /proc
         if config["form"] != "alone":
             zygote_root.build(kernel, config["root"])
         posix.environ.clear()
@@ -222,8 +232,13 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
         drop_bounding_set()
         keep_capabilities(0 if config["form"] == "alone" else CAPABILITIES)
         jail = Jail(kernel, config)
+        if maps is not None:
+            keep_tables(maps)
+        gc.collect()
+        kept = filled_holes()
+        gc.freeze()  # a child's collection of garbage looks at nothing of all this, and so copies nothing
         say(control, "ready")
     except BaseException as error:
         say(control, "broken " + fail("the zygote could not start", error))
         posix._exit(UNJAILED)  # noqa: SLF001 - as above
-    Zygote(control, jail, kernel, load).serve()
+    Zygote(control, jail, kernel, load, kept).serve()

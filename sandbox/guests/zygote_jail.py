@@ -5,13 +5,12 @@ user, which loses them; then what survives everything (no new privileges, Landlo
 what the others need.
 """
 
-import fcntl
 import posix
 import resource
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zygote_kernel import (
-    ABOVE,
     CLONE_NEWNS,
     CLONE_NEWPID,
     MS_NODEV,
@@ -21,9 +20,9 @@ from zygote_kernel import (
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
     Kernel,
-    control,
-    keep_capabilities,
-    mount,
+    controlling,
+    keeping_capabilities,
+    mounting,
 )
 from zygote_landlock import DEVICE, READ, Ruleset
 
@@ -39,6 +38,8 @@ INHERITED = (
 SPARE_BYTES = 1 << 20
 INODES = 16384
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+Step = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Room(NamedTuple):
@@ -68,40 +69,48 @@ class Jail:
         except OSError as error:
             if self._alone:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
+        self._steps: list[Step] = []
 
-    def enter(self, descriptors: list[int], room: Room) -> None:
-        """Jail this process; `descriptors` become 0, 1, 2 and so on."""
-        posix.setsid()
-        high = [fcntl.fcntl(each, fcntl.F_DUPFD, ABOVE) for each in descriptors]
-        for number, each in enumerate(high):
-            posix.dup2(each, number, inheritable=True)
-        if self._alone:  # there the limit would count all processes of this user; the filter refuses new ones
-            posix.chdir(room.folder)
+    def prepare(self, room: Room) -> None:
+        """Have the steps of the next children ready: in the zygote, which makes them once for all that are alike."""
+        steps: list[Step] = [(posix.setsid, ())]
+        if self._alone:  # there a limit on tasks would count all of this user's; the filter refuses new ones
+            steps.append((posix.chdir, (room.folder,)))
         else:
-            self._make_folder(room.file_bytes)
-            resource.setrlimit(resource.RLIMIT_NPROC, (room.tasks, room.tasks))
-        self._become_nobody()
-        control(PR_SET_DUMPABLE, 0)
-        control(PR_SET_PDEATHSIG, SIGKILL)
-        control(PR_SET_NO_NEW_PRIVS, 1)
+            steps += self._making_folder(room.file_bytes)
+            steps.append((resource.setrlimit, (resource.RLIMIT_NPROC, (room.tasks, room.tasks))))
+        steps += self._becoming_nobody()
+        for option, value in ((PR_SET_DUMPABLE, 0), (PR_SET_PDEATHSIG, SIGKILL), (PR_SET_NO_NEW_PRIVS, 1)):
+            steps.append((controlling(option, value), ()))
         if self._landlock is not None:
-            self._landlock.restrict(room.folder if self._alone else "/tmp")
+            steps.append((self._landlock.restrict, (room.folder if self._alone else "/tmp",)))
+        self._steps = steps
+
+    def enter(self, descriptors: list[int]) -> None:
+        """Jail this process as was prepared; `descriptors` become 0, 1, 2 and so on.
+
+        Each of them stands above the number that it is given: those are open in a zygote.
+        """
+        for number, each in enumerate(descriptors):
+            if each <= number:
+                raise OSError(f"the descriptor {each} is in the way of {number}")
+            posix.dup2(each, number)
+        for step, arguments in self._steps:
+            step(*arguments)
 
     def close(self, count: int) -> None:
         """The last steps: nothing is open but the first `count` descriptors, and the filter is on."""
         posix.closerange(count, 4096)
         self._kernel.install_filter(posix.getpid() if self._alone else None)
 
-    def _make_folder(self, file_bytes: int) -> None:
+    def _making_folder(self, file_bytes: int) -> list[Step]:
         owner = "" if self._uid is None else f",uid={self._uid},gid={self._uid}"
         options = f"mode=700,size={file_bytes + SPARE_BYTES},nr_inodes={INODES}{owner}"
-        mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
-        posix.chdir("/tmp")
+        making = mounting("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+        return [(making, ()), (posix.chdir, ("/tmp",))]
 
-    def _become_nobody(self) -> None:
+    def _becoming_nobody(self) -> list[Step]:
         if self._uid is None:
-            keep_capabilities(0)
-            return
-        posix.setgroups([])
-        posix.setresgid(self._uid, self._uid, self._uid)
-        posix.setresuid(self._uid, self._uid, self._uid)
+            return [(keeping_capabilities(0), ())]
+        three = (self._uid, self._uid, self._uid)
+        return [(posix.setgroups, ([],)), (posix.setresgid, three), (posix.setresuid, three)]

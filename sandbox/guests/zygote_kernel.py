@@ -48,10 +48,24 @@ def checked(result: int, what: str) -> int:
     return result
 
 
+def prepared(function: Any, what: str, *arguments: Any) -> Callable[[], int]:
+    """A call that is ready to be made: in a child every object that is made anew costs a page of memory."""
+
+    def call() -> int:
+        return checked(function(*arguments), what)
+
+    return call
+
+
 def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
     """mount(2)."""
+    mounting(source, target, kind, flags, options)()
+
+
+def mounting(source: str | None, target: str, kind: str | None, flags: int, options: str | None) -> Callable[[], int]:
+    """mount(2), prepared."""
     arguments = (_text(source), _text(target), _text(kind), ctypes.c_ulong(flags), _text(options))
-    checked(_library.mount(*arguments), f"mount {kind or source or ''} on {target}")
+    return prepared(_library.mount, f"mount {kind or source or ''} on {target}", *arguments)
 
 
 def unmount(target: str) -> None:
@@ -64,6 +78,11 @@ def unshare(flags: int) -> None:
     checked(_library.unshare(flags), f"unshare {flags:#x}")
 
 
+def protect(begin: int, size: int, protection: int) -> None:
+    """mprotect(2)."""
+    checked(_library.mprotect(ctypes.c_void_p(begin), ctypes.c_size_t(size), protection), "mprotect")
+
+
 def set_hostname(name: str) -> None:
     """sethostname(2)."""
     checked(_library.sethostname(name.encode(), len(name)), "sethostname")
@@ -71,8 +90,13 @@ def set_hostname(name: str) -> None:
 
 def control(option: int, *arguments: Any) -> int:
     """prctl(2)."""
+    return controlling(option, *arguments)()
+
+
+def controlling(option: int, *arguments: Any) -> Callable[[], int]:
+    """prctl(2), prepared."""
     padded = [*arguments, 0, 0, 0, 0][:4]
-    return checked(_library.prctl(option, *(ctypes.c_ulong(each) for each in padded)), f"prctl {option}")
+    return prepared(_library.prctl, f"prctl {option}", option, *(ctypes.c_ulong(each) for each in padded))
 
 
 def drop_bounding_set() -> None:
@@ -84,9 +108,14 @@ def drop_bounding_set() -> None:
 
 def keep_capabilities(kept: int) -> None:
     """Permit and use exactly the capabilities of the bit mask `kept`."""
+    keeping_capabilities(kept)()
+
+
+def keeping_capabilities(kept: int) -> Callable[[], int]:
+    """keep_capabilities(), prepared."""
     header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
     low, high = kept & 0xFFFFFFFF, kept >> 32
-    checked(_library.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)), "capset")
+    return prepared(_library.capset, "capset", header, struct.pack("=6I", low, low, 0, high, high, 0))
 
 
 class Kernel:
@@ -99,8 +128,12 @@ class Kernel:
 
     def call(self, name: str, *arguments: Any) -> int:
         """A system call by its name."""
+        return self.calling(name, *arguments)()
+
+    def calling(self, name: str, *arguments: Any) -> Callable[[], int]:
+        """A system call by its name, prepared; an argument that is a ctypes number is read when the call is made."""
         wrapped = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
-        return checked(_syscall(ctypes.c_long(self._numbers[name]), *wrapped), name)
+        return prepared(_syscall, name, ctypes.c_long(self._numbers[name]), *wrapped)
 
     def clone(self, flags: int) -> tuple[int, int]:
         """Fork with `flags`: (0, -1) in the child, (pid, pidfd) in the parent.
@@ -136,15 +169,16 @@ class Kernel:
         """Keep a seccomp program ready for install_filter()."""
         code = ctypes.create_string_buffer(program, len(program))
         packed = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-        self._filter = (code, ctypes.create_string_buffer(packed, len(packed)))
+        kept = ctypes.create_string_buffer(packed, len(packed))
+        self._filter = (code, kept, controlling(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(kept)))
 
     def install_filter(self, own_pid: int | None = None) -> None:
         """Run every later system call of this process through the filter; `own_pid` replaces its placeholder."""
-        code, packed = self._filter
+        code, _, install = self._filter
         if own_pid is not None:
             changed = code.raw.replace(b"\xff\xff\xff\xff", struct.pack("=I", own_pid))
             ctypes.memmove(code, changed, len(changed))
-        control(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(packed))
+        install()
 
 
 def moved_up(descriptor: int) -> int:

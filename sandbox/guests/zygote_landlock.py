@@ -3,7 +3,6 @@
 import ctypes
 import posix
 import struct
-from typing import Any
 
 from zygote_kernel import LANDLOCK_PATH_BENEATH, LANDLOCK_VERSION_FLAG, O_PATH, Kernel, moved_up
 
@@ -33,30 +32,43 @@ ABSTRACT_SOCKETS_AND_SIGNALS = 3
 NETWORK_SINCE, SCOPES_SINCE = 4, 6
 
 
+class Rule(ctypes.Structure):
+    """A rule as the kernel reads it; the descriptor in it stays open."""
+
+    _pack_ = 1
+    _fields_ = (("rights", ctypes.c_uint64), ("place", ctypes.c_int32))
+
+
 class Ruleset:
     """What a child may reach. Made once in the zygote, so that a child has only to hand it to the kernel."""
 
     def __init__(self, kernel: Kernel, rules: list[tuple[str, int]]) -> None:
         """`rules` are (path, rights), those of paths that are not there are left out. OSError without Landlock."""
-        self._kernel = kernel
         offered = kernel.call("landlock_create_ruleset", 0, 0, LANDLOCK_VERSION_FLAG)
         self._rights = KNOWN_AT[min(offered, max(KNOWN_AT))]
         network = CONNECT_AND_BIND if offered >= NETWORK_SINCE else 0
         scopes = ABSTRACT_SOCKETS_AND_SIGNALS if offered >= SCOPES_SINCE else 0
-        self._size = 24 if scopes else 16 if network else 8
-        self._attributes = struct.pack("=QQQ", self._rights, network, scopes)[: self._size]
-        self._rules = [rule for path, rights in rules if (rule := self._rule(path, rights)) is not None]
+        size = 24 if scopes else 16 if network else 8
+        attributes = struct.pack("=QQQ", self._rights, network, scopes)[:size]
+        self._made = ctypes.c_long(-1)
+        self._own = Rule(OWN & self._rights, -1)
+        found = [rule for path, rights in rules if (rule := self._rule(path, rights)) is not None]
+        self._create = kernel.calling("landlock_create_ruleset", attributes, size, 0)
+        self._adds = [
+            kernel.calling("landlock_add_rule", self._made, LANDLOCK_PATH_BENEATH, ctypes.byref(rule), 0)
+            for rule in [*found, self._own]
+        ]
+        self._restrict = kernel.calling("landlock_restrict_self", self._made, 0)
 
     def restrict(self, folder: str) -> None:
         """Allow what the rules say, and all of `folder`, and nothing else, for good."""
-        ruleset = self._kernel.call("landlock_create_ruleset", self._attributes, self._size, 0)
-        for rule in [*self._rules, self._rule(folder, OWN)]:
-            self._kernel.call("landlock_add_rule", ruleset, LANDLOCK_PATH_BENEATH, rule, 0)
-        self._kernel.call("landlock_restrict_self", ruleset, 0)
-        posix.close(ruleset)
+        self._made.value = self._create()
+        self._own.place = posix.open(folder, O_PATH | posix.O_CLOEXEC)
+        for add in self._adds:
+            add()
+        self._restrict()
 
-    def _rule(self, path: str, rights: int) -> Any:
-        """The rule as the kernel reads it; the descriptor in it stays open."""
+    def _rule(self, path: str, rights: int) -> Rule | None:
         try:
             place = moved_up(posix.open(path, O_PATH | posix.O_CLOEXEC))
         except OSError:
@@ -64,4 +76,4 @@ class Ruleset:
         rights &= self._rights
         if posix.fstat(place).st_mode & FORMAT != FOLDER:
             rights &= OF_FILES
-        return ctypes.create_string_buffer(struct.pack("=Qi", rights, place), 12)
+        return Rule(rights, place)

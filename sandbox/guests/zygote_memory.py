@@ -1,0 +1,96 @@
+"""Arranges a zygote's memory so that a fork of it, and what a child does first, cost few page faults.
+
+Tables of mapped files
+    The kernel leaves out of a fork what a file can give again: a child then finds each stretch of the interpreter's own
+    code by a fault, about seventy of them in a short run. It does copy the page tables of a mapping of which one page
+    has become private. So one page of each is made private here, by writing to it what is there already, while nothing
+    but this zygote's own code has ever run. Children see the same bytes under the same protection as before.
+
+Holes
+    What a start frees leaves room between what stays, on hundreds of pages. A child would put its first objects there
+    and copy each of these pages for it. Filled up, they send it to fresh memory, where its objects stand together.
+"""
+
+import ctypes
+import posix
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from zygote_kernel import protect
+
+READ, WRITE, EXECUTE = 1, 2, 4
+LEAST_BYTES = 2**16  # the kernel maps that much at one fault anyway
+READ_BYTES = 2**16
+POOL_BYTES = 2**14  # the allocator keeps objects of a size together in so much
+HEAD_BYTES = 48  # of which its own notes take these
+SIZES = range(48, 513, 16)
+MOST_OF_A_SIZE = 20_000
+LARGER_SIZES = (*range(2**16, 4096, -4096), *range(4096, 512, -64))
+END_BYTES = 140_000  # how much at its end the C library has not handed out yet
+
+
+def open_maps() -> int | None:
+    """What lists this process' mappings, to be read when all are there; None where there is no /proc."""
+    try:
+        return posix.open("/proc/self/maps", posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def keep_tables(maps: int) -> None:
+    """Make one page of each mapping of a file private; `maps` is of open_maps() and is closed."""
+    parts = []
+    while part := posix.read(maps, READ_BYTES):
+        parts.append(part)
+    posix.close(maps)
+    for line in b"".join(parts).splitlines():
+        span, flags, _, _, _, *path = line.split(None, 5)
+        begin, end = (int(each, 16) for each in span.split(b"-"))
+        if path and path[0].startswith(b"/") and flags[:2] == b"r-" and end - begin >= LEAST_BYTES:
+            _make_private(begin, end - begin, READ | (EXECUTE if flags[2:3] == b"x" else 0))
+
+
+def _make_private(begin: int, size: int, protection: int) -> None:
+    try:
+        protect(begin, size, protection | WRITE)
+    except OSError:  # a kernel that lets nobody write to code: children pay for their faults
+        return
+    first = ctypes.c_ubyte.from_address(begin)
+    first.value = first.value
+    protect(begin, size, protection)
+
+
+def filled_holes() -> list[Any]:
+    """Objects of every size that the interpreter's allocator serves, until each begins a new pool; to be kept.
+
+    What is larger comes from the C library, whose holes are filled for good.
+    """
+    _fill_library()
+    kept: list[Any] = []
+    _fill(kept, object)
+    _fill(kept, lambda: 0.5 * len(kept))
+    for size in SIZES:
+        _fill(kept, partial(bytes, size - sys.getsizeof(b"")))
+    return kept
+
+
+def _fill(kept: list[Any], make: Callable[[], Any]) -> None:
+    for _ in range(MOST_OF_A_SIZE):
+        kept.append(make())
+        if id(kept[-1]) % POOL_BYTES == HEAD_BYTES:
+            return
+
+
+def _fill_library() -> None:
+    library = ctypes.PyDLL(None)
+    if not hasattr(library, "sbrk"):
+        return
+    library.malloc.restype = library.sbrk.restype = ctypes.c_size_t
+    for size in map(ctypes.c_size_t, LARGER_SIZES):
+        for _ in range(MOST_OF_A_SIZE):
+            block = library.malloc(size)
+            if block > library.sbrk(0) - END_BYTES:
+                library.free(ctypes.c_size_t(block))
+                break

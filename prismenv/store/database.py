@@ -21,7 +21,7 @@ from prismenv.store import codec, tables
 from prismenv.store.failures import storage_errors
 from prismenv.store.migrations import migrate
 from prismenv.store.runlock import run_lock
-from prismenv.store.sqlite import WRITING, open_engine, prepare_folder
+from prismenv.store.sqlite import open_engine, prepare_folder, transaction
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.nearness import nearest
@@ -84,7 +84,6 @@ class DatabaseStore(Store):
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
-        self._writer = engine.execution_options(**{WRITING: True})
         self._turn = threading.Lock()
         self._path = path
         self.location = str(path)
@@ -193,12 +192,12 @@ class DatabaseStore(Store):
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[Connection]:
-        with self._turn, storage_errors(self.location, doing), self._writer.begin() as connection:
+        with self._turn, storage_errors(self.location, doing), transaction(self._engine, writing=True) as connection:
             yield connection
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[Connection]:
-        with storage_errors(self.location, doing), self._engine.begin() as connection:
+        with storage_errors(self.location, doing), transaction(self._engine, writing=False) as connection:
             yield connection
 
     def _require(self, run_id: str) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from prismenv.store.failures import storage_errors
 from prismenv.store.migrations import migrate
-from prismenv.store.sqlite import WRITING, open_engine, prepare_folder
+from prismenv.store.sqlite import open_engine, prepare_folder, transaction
 from prismenv.words.errors import StorageException
 
 
@@ -20,7 +20,6 @@ class Database:
     def __init__(self, path: Path) -> None:
         prepare_folder(path)
         self._engine = open_engine(path)
-        self._writer = self._engine.execution_options(**{WRITING: True})
         self._turn = threading.Lock()
         self._path = path
         self.location = str(path)
@@ -38,12 +37,12 @@ class Database:
 
     @contextmanager
     def _writing(self, doing: str) -> Iterator[Connection]:
-        with self._turn, storage_errors(self.location, doing), self._writer.begin() as connection:
+        with self._turn, storage_errors(self.location, doing), transaction(self._engine, writing=True) as connection:
             yield connection
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[Connection]:
-        with storage_errors(self.location, doing), self._engine.begin() as connection:
+        with storage_errors(self.location, doing), transaction(self._engine, writing=False) as connection:
             yield connection
 
 

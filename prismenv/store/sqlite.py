@@ -3,14 +3,15 @@
 Theory of operation. One file, write-ahead log. `synchronous = NORMAL`: a commit is in the operating system's hands when
 it returns, so a finished node survives the death of the process (kill -9) at any moment; when the machine itself loses
 power the last commits may be missing, but the file is never damaged. The driver's own transaction control is switched
-off, because it begins no transaction for reads and schema changes; SQLAlchemy's begin says BEGIN, and IMMEDIATE where
-the connection is going to write: a writer then waits for the other process at its first statement, where the busy
-timeout applies, and never fails half way.
+off, because it begins no transaction for reads and schema changes; `transaction` says BEGIN, and IMMEDIATE where it is
+going to write: a writer then waits for the other process at its first statement, where the busy timeout applies, and
+never fails half way. It says so itself: with an event of the engine for it, every later statement asks for listeners.
 """
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,6 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from prismenv.words.errors import StorageException
 
 BUSY_SECONDS = 30.0
-WRITING = "prismenv_writing"  # execution option: this engine's transactions write
 
 _T = TypeVar("_T")
 _HINTS = {
@@ -48,8 +48,15 @@ def open_engine(path: Path) -> Engine:
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=4, max_overflow=-1)
     event.listen(engine, "connect", _connected)
-    event.listen(engine, "begin", _begin)
     return engine
+
+
+@contextmanager
+def transaction(engine: Engine, *, writing: bool) -> Iterator[Connection]:
+    """A connection in a transaction, committed at the end and rolled back by an error."""
+    with engine.begin() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        yield connection
 
 
 def prepare_folder(path: Path) -> None:
@@ -97,8 +104,3 @@ def _patiently(action: Callable[[], _T]) -> _T:
             if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-
-
-def _begin(connection: Connection) -> None:
-    writing = connection.get_execution_options().get(WRITING, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect
 from prismenv.store import tables
 from prismenv.store.database import open_store
 from prismenv.store.migrations import STEPS, migrate
-from prismenv.store.sqlite import WRITING, open_engine
+from prismenv.store.sqlite import open_engine, transaction
 from prismenv.words.errors import StorageException
 
 
@@ -59,7 +59,7 @@ def test_a_new_store_has_the_newest_version_and_opening_it_again_changes_nothing
 def test_an_older_store_takes_only_the_steps_that_it_lacks(file: Path, store, make_run) -> None:
     store.save_run(make_run())
     engine = open_engine(file)
-    with engine.execution_options(**{WRITING: True}).begin() as connection:
+    with transaction(engine, writing=True) as connection:
         assert migrate(connection, "here", (*STEPS, add_column)) == len(STEPS)
     engine.dispose()
     assert version_of(file) == len(STEPS) + 1
@@ -71,7 +71,7 @@ def test_a_step_that_fails_leaves_the_older_store_whole(file: Path, store, make_
     engine = open_engine(file)
     with (
         pytest.raises(Exception, match="no_such_table"),
-        engine.execution_options(**{WRITING: True}).begin() as connection,
+        transaction(engine, writing=True) as connection,
     ):
         migrate(connection, "here", (*STEPS, add_column, fail))
     engine.dispose()

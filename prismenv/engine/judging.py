@@ -22,6 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from prismenv.contracts.jail import Sandbox
 from prismenv.words.errors import ConfigurationException, EnvironmentException
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.limits import Limits
 from prismenv.words.nearness import nearest
 from prismenv.words.verdict import Verdict
@@ -250,15 +251,15 @@ def _is_id(value: Any) -> bool:
 def _checked(case: Any) -> dict[str, Any]:
     """One case; ConfigurationException when what the line says is none."""
     if not isinstance(case, dict):
-        raise ConfigurationException(f"it is {type(case).__name__} and no object with {', '.join(_REQUIRED)}")
+        raise ConfigurationException(f"it is {json_kind(case)} and no object with {', '.join(_REQUIRED)}")
     missing = [key for key in _REQUIRED if key not in case]
     if missing:
         near = nearest(missing[0], case)
         hint = f" (did you mean {near!r} to be it?)" if near else ""
         raise ConfigurationException(f"the key {missing[0]!r} is missing{hint}; needed are {', '.join(_REQUIRED)}")
     if not _is_id(case["id"]):
-        raise ConfigurationException(f"'id' must be a string or an integer, not {type(case['id']).__name__}")
+        raise ConfigurationException(f"'id' must be a string or an integer, not {json_kind(case['id'])}")
     for key in ("solution", "tests", "module"):
         if not isinstance(case.get(key, ""), str):
-            raise ConfigurationException(f"{key!r} must be a string, not {type(case[key]).__name__}")
+            raise ConfigurationException(f"{key!r} must be a string, not {json_kind(case[key])}")
     return case

@@ -5,6 +5,7 @@ from typing import Any
 
 from prismenv.sessions.refusals import Asked, bad_answer
 from prismenv.words.chat import ChatReply, ChatRequest
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.usage import Usage
 
 
@@ -32,7 +33,7 @@ def _choice_text(choice: Any, asked: Asked) -> str:
     if isinstance(content, list):  # parts, as some services send
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     if content is not None and not isinstance(content, str):
-        raise bad_answer(asked, f"the provider answered with {type(content).__name__}, not text", content)
+        raise bad_answer(asked, f"the provider answered with {json_kind(content)}, not text", content)
     refusal = message.get("refusal")
     return content or (refusal if isinstance(refusal, str) else "")
 

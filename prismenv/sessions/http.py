@@ -10,6 +10,7 @@ POST /interact may have been done although its answer was lost. Before it is sen
 the exchange is there, its response is the answer. Where the service keeps no history, the question is asked twice.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ from prismenv.words.errors import (
     EnvironmentException,
     ProtocolException,
 )
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.usage import Usage
 
 POLL_SECONDS = 0.5
@@ -301,7 +303,8 @@ class HttpInterfaceClient(InterfaceClient):
     def _text(self, data: Mapping[str, Any], key: str, where: str) -> str:
         value = data.get(key)
         if not isinstance(value, str) or (not value and key.endswith("_id")):
-            found = "nothing" if key not in data else f"{type(value).__name__} {excerpt(str(value))}"
+            text = value if isinstance(value, str) else json.dumps(value)
+            found = "nothing" if key not in data else f"{json_kind(value)} {excerpt(text)}"
             raise ProtocolException(
                 f"{self._service.url}{where}: {key}: found {found}; expected text", subject=self._service.url
             )

@@ -88,13 +88,13 @@ def test_results_come_in_input_order_whatever_ends_first(count: int, workers: in
     [
         ("{", "line 2: it is no JSON"),
         ("[" * 100_000, "line 2: it is no JSON"),
-        ("[1]", "line 2: it is list and no object with id, solution, tests"),
+        ("[1]", "line 2: it is a list and no object with id, solution, tests"),
         (json.dumps({"id": "a", "solution": "x", "test": "y"}), "the key 'tests' is missing (did you mean 'test'"),
         (json.dumps({"solution": "x", "tests": "y"}), "the key 'id' is missing"),
-        (case(True), "'id' must be a string or an integer, not bool"),
-        (case(None), "'id' must be a string or an integer, not NoneType"),
-        (case("a", tests=["x"]), "'tests' must be a string, not list"),
-        (case("a", module=3), "'module' must be a string, not int"),
+        (case(True), "'id' must be a string or an integer, not true or false"),
+        (case(None), "'id' must be a string or an integer, not null"),
+        (case("a", tests=["x"]), "'tests' must be a string, not a list"),
+        (case("a", module=3), "'module' must be a string, not a number"),
         (None, "line 2: it has more than"),
     ],
 )

@@ -16,7 +16,7 @@ def test_init_makes_a_workspace_whose_own_test_passes(workspace: Any) -> None:
         env=workspace.environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,9 +1,11 @@
 """`prismenv judge`: one solution against its tests, or a file of cases."""
 
+import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
+from importlib.metadata import packages_distributions
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -29,6 +31,7 @@ from prismenv.words.errors import ConfigurationException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
 
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
 ALL_PASSED = "All tests passed."  # a report that says no more than the headline
 PASSED, NOT_PASSED, BAD_LINE, INFRASTRUCTURE = 0, 1, 2, 3
 EPILOG = """Exit code: 0 passed, 1 not passed, 2 bad usage, 3 infrastructure; of a batch the highest of its lines.
@@ -126,6 +129,8 @@ async def _judge_pair(
         print_json(verdict_line(name, verdict))
     else:
         _show(verdict)
+        if hint := _missing_package(verdict, settings.packages):
+            print_error(hint)
     return _exit_code(verdict)
 
 
@@ -147,6 +152,20 @@ async def _judge_batch(batch: Path, settings: SandboxSettings, workers: int | No
         raise ConfigurationException(f"{batch} holds no case to judge", subject=str(batch))
     print_error(f"{passed} of {count} passed")
     return worst
+
+
+def _missing_package(verdict: Verdict, given: Sequence[str]) -> str:
+    """What to do about a package that the code asked for and that only prismenv's own environment has; empty: nothing.
+
+    What is looked at is text of the code that was judged: no more than a name that is known here is taken from it.
+    """
+    found = _NO_MODULE.search(f"{verdict.output}\n{verdict.message}")
+    there = packages_distributions().get(found[1], []) if found and not verdict.success else []
+    missing = [name for name in there if name not in given]
+    if not missing:
+        return ""
+    option = ",".join([*given, missing[0]])
+    return f"note: {missing[0]} is installed here, but not offered to the code; --packages {option} offers it"
 
 
 def _tell(judged: JudgedLine, *, as_json: bool) -> None:

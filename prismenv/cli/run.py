@@ -118,6 +118,8 @@ def _show_plan(loaded: LoadedRecipe, workspaces: WorkspaceSet, *, as_json: bool)
     if as_json:
         print_json(plan)
         return
+    if plan["interface"] != "local":  # the roles' models are its own affair
+        plan["models"] = f"those of the service at {plan['interface']}"
     for key, value in plan.items():
         console().say(f"{key}: {_plainly(value)}")
 

@@ -48,10 +48,11 @@ def eject(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Copy a built-in file into the workspace, where it takes the built-in's place."""
-    path = eject_file(name, workspaces_of(workspace))
+    written = eject_file(name, workspaces_of(workspace))
     if as_json:
-        print_json({"path": str(path)})
-    else:
+        print_json({"path": str(written[0]), "files": [str(path) for path in written]})
+        return
+    for path in written:
         say(f"wrote {path}")
 
 

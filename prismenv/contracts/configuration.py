@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.nearness import did_you_mean
 
 SLIP_CUTOFF = 0.85  # an own key that is as like a known one as this is taken for a slip of it
@@ -47,4 +48,11 @@ def _line(environment_name: str, model: type[EnvironmentConfig], item: dict[str,
     if item["type"] == "extra_forbidden":
         known = ", ".join(model.model_fields)
         return f"{environment_name}: unknown key {path!r}{did_you_mean(path, model.model_fields)}; allowed are {known}"
-    return f"{environment_name}: {path}: {item['msg'].lower()}, found {item['input']!r:.80}"
+    return f"{environment_name}: {path}: {item['msg'].lower()}, found {_shown(item['input'])}"
+
+
+def _shown(value: object) -> str:
+    """What was found: a text or a number as it is, of anything else its kind."""
+    return (
+        f"{value!r:.80}" if isinstance(value, str | int | float) and not isinstance(value, bool) else json_kind(value)
+    )

@@ -17,7 +17,7 @@ import anyio.to_thread
 
 from prismenv.contracts.archive import RunRecord
 from prismenv.contracts.clock import Clock
-from prismenv.contracts.recipe import Recipe
+from prismenv.contracts.recipe import HttpInterface, Recipe
 from prismenv.contracts.services import Services
 from prismenv.engine.broadcast import Broadcast
 from prismenv.engine.composition import open_services
@@ -146,7 +146,8 @@ async def _plan(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) -> dict[
             "recipe": recipe.name,
             "environment": recipe.environment,
             "agents": list(prepared.config.agents),
-            "models": recipe.models,
+            "interface": recipe.interface.url if isinstance(recipe.interface, HttpInterface) else "local",
+            "models": {} if isinstance(recipe.interface, HttpInterface) else recipe.models,
             "policy": recipe.search.policy,
             "nodes": prepared.policy.total,
             "first_nodes": [request.node_id for request in first],

@@ -24,6 +24,7 @@ from prismenv.contracts.jail import Sandbox
 from prismenv.engine.solutionfiles import checked_files, read_files, read_folder
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.fileset import FileSet
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.limits import Limits
 from prismenv.words.nearness import nearest
 from prismenv.words.verdict import Verdict
@@ -273,7 +274,7 @@ def _is_id(value: Any) -> bool:
 def _checked(given: Any) -> dict[str, Any]:
     """One case; ConfigurationException when what the line says is none."""
     if not isinstance(given, dict):
-        raise ConfigurationException(f"it is {type(given).__name__} and no object with {', '.join(_REQUIRED)}")
+        raise ConfigurationException(f"it is {json_kind(given)} and no object with {', '.join(_REQUIRED)}")
     case: dict[str, Any] = given
     if "files" in case:
         case = _with_files(case)
@@ -283,10 +284,10 @@ def _checked(given: Any) -> dict[str, Any]:
         hint = f" (did you mean {near!r} to be it?)" if near else ""
         raise ConfigurationException(f"the key {missing[0]!r} is missing{hint}; needed are {', '.join(_REQUIRED)}")
     if not _is_id(case["id"]):
-        raise ConfigurationException(f"'id' must be a string or an integer, not {type(case['id']).__name__}")
+        raise ConfigurationException(f"'id' must be a string or an integer, not {json_kind(case['id'])}")
     for key in ("solution", "tests", "module", "entry"):
         if not isinstance(case.get(key, ""), str):
-            raise ConfigurationException(f"{key!r} must be a string, not {type(case[key]).__name__}")
+            raise ConfigurationException(f"{key!r} must be a string, not {json_kind(case[key])}")
     return case
 
 

@@ -162,7 +162,7 @@ def load_experiment(path: Path, phases: Iterable[str] | None = None) -> Experime
     known = None if phases is None else sorted(phases)
     for index, name in enumerate(experiment.phase_sequences):
         if known is not None and name not in known:
-            raise unknown_name(document.where(("phase_sequences", index)), f"phase_sequences.{index}", name, known)
+            raise unknown_name(document.label_below(())(("phase_sequences", index)), name, known)
     return experiment
 
 
@@ -210,12 +210,12 @@ def check_names(key: str, names: Iterable[str]) -> None:
         seen.add(name)
 
 
-def unknown_name(where: str, key: str, name: str, known: Iterable[str]) -> ConfigurationException:
-    """The error for a name that is not among the known ones."""
+def unknown_name(label: str, name: str, known: Iterable[str]) -> ConfigurationException:
+    """The error for a name that is not among the known ones; `label` is where it stands and its key."""
     known = list(known)
     close = nearest(name, known)
     return ConfigurationException(
-        f"{where}: {key}: found {name!r}; expected one of {', '.join(known)}"
+        f"{label}: found {name!r}; expected one of {', '.join(known)}"
         + (f"; did you mean {close!r}?" if close else ""),
         subject=name,
     )

@@ -1,7 +1,7 @@
 """Everything that can be named, where it comes from, and what is broken: what `prismenv list` and doctor show."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from prismenv.finding.recipes import load_recipe
 from prismenv.finding.workspace import YAML_FILES, WorkspaceSet
 from prismenv.finding.yamlfile import load_yaml
 from prismenv.words.errors import ConfigurationException, RegistryException
+from prismenv.words.nearness import nearest
 
 Reader = Callable[[Path], object]
 BY_HAND = "registered by hand"
@@ -85,7 +86,7 @@ def _environments(workspaces: WorkspaceSet) -> list[CatalogEntry]:
     plugins = load_environments(workspaces)
     by_scope = {str(plugin.path or plugin.name): plugin for plugin in plugins}
     table = environment_registry.table().values()
-    sound = [_environment(entry, by_scope.get(entry.scope)) for entry in table]
+    sound = [_environment(entry, by_scope.get(entry.scope), plugins) for entry in table]
     broken = [
         CatalogEntry("environment", plugin.name, plugin.origin, str(plugin.path or plugin.name), error=plugin.error)
         for plugin in plugins
@@ -94,11 +95,14 @@ def _environments(workspaces: WorkspaceSet) -> list[CatalogEntry]:
     return sorted([*sound, *broken], key=lambda entry: (entry.name, entry.origin))
 
 
-def _environment(entry: Registration, plugin: LoadedPlugin | None) -> CatalogEntry:
+def _environment(entry: Registration, plugin: LoadedPlugin | None, plugins: Sequence[LoadedPlugin]) -> CatalogEntry:
     described = entry.cls if entry.cls is not None else entry.methods.get("execute_node")
     own = vars(described).get("__doc__") if inspect.isclass(described) else getattr(described, "__doc__", None)
     origin = plugin.origin if plugin else BY_HAND
-    return CatalogEntry("environment", entry.name, origin, entry.origin, entry.faces(), summary=_first_line(own or ""))
+    before = plugins[: plugins.index(plugin)] if plugin in plugins else plugins
+    replaced = next((item.origin for item in reversed(before) if entry.overrides and entry.name in item.names), None)
+    summary = _first_line(own or "")
+    return CatalogEntry("environment", entry.name, origin, entry.origin, entry.faces(), None, summary, replaced)
 
 
 def _offered() -> Iterator[CatalogEntry]:
@@ -142,14 +146,17 @@ def _recipe_summary(path: Path, workspaces: WorkspaceSet) -> str:
 
 
 def _configs(workspaces: WorkspaceSet) -> list[CatalogEntry]:
-    """The configuration files that have a model; each is checked by itself, phases of an experiment with their file."""
+    """The configuration files; each is checked by itself, phases of an experiment with their file.
+
+    One with a name of its own is a tree, for a recipe's `search.tree` to name, if it says so.
+    """
     readers: dict[str, Reader] = {
         ENVIRONMENT_FILE: load_environment_file,
         TREE_FILE: load_tree,
         PHASE_FILE: load_phases,
         EXPERIMENT_FILE: lambda path: load_experiment(path, load_phases(workspaces.find("configs", PHASE_FILE))),
     }
-    files = [(place, path) for place, path in workspaces.files("configs", YAML_FILES) if path.stem in readers]
+    files = workspaces.files("configs", YAML_FILES)
     first: dict[str, int] = {}
     entries: list[CatalogEntry] = []
     for workspace, path in files:
@@ -157,7 +164,7 @@ def _configs(workspaces: WorkspaceSet) -> list[CatalogEntry]:
         if at < len(entries) and path.stem != ENVIRONMENT_FILE:  # whose blocks are merged
             entries[at] = _before(entries[at], workspace)
         user_blocks = workspace is workspaces.user and path.stem == ENVIRONMENT_FILE
-        reader = partial(_read_blocks, workspaces) if user_blocks else readers[path.stem]
+        reader = partial(_read_blocks, workspaces) if user_blocks else readers.get(path.stem, _read_tree)
         entries.append(_read("config", workspace, path, reader))
     return entries
 
@@ -167,6 +174,20 @@ def _read_blocks(workspaces: WorkspaceSet, path: Path) -> None:
     blocks, plugins = load_environment_file(path), load_environments(workspaces)
     broken = [name for name in blocks if broken_plugin(name, plugins)]
     load_environment_file(path, [*environment_registry.names(), *broken])
+
+
+def _read_tree(path: Path) -> str:
+    """Check a tree; of anything else, that it is YAML. Gives what it is."""
+    data = load_yaml(path).data
+    if not isinstance(data, Mapping) or not any(nearest(str(key), [TREE_FILE]) for key in data):
+        return ""
+    tree = load_tree(path)
+    concepts = _counted(tree.concepts, "concept", "concepts")
+    return f"a tree of {concepts} and {_counted(tree.difficulties, 'difficulty', 'difficulties')}"
+
+
+def _counted(things: Sequence[object], one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"
 
 
 def _first_line(text: str) -> str:

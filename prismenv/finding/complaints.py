@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -13,6 +14,13 @@ MOST_SHOWN = 10
 LONGEST_SHOWN = 60
 ABSENT = object()
 KeyPath = tuple[str | int, ...]
+_KINDS: Mapping[Any, str] = {
+    **dict.fromkeys((str, Any), "text"),
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    **dict.fromkeys((list, tuple, set), "a list"),
+}
 Label = Callable[[KeyPath], str]
 
 
@@ -44,8 +52,9 @@ def complaints(
 
 
 def labelled(place: str, path: KeyPath) -> str:
-    """`PLACE: key.path`, the beginning of a line about a value."""
-    return f"{place}: {dotted(path) or 'the document'}"
+    """`PLACE: key.path`, the beginning of a line about a value; `--set key.path` names the key by itself."""
+    key = dotted(path) or "the document"
+    return place if place.endswith(f" {key}") else f"{place}: {key}"
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -57,6 +66,8 @@ def shown(value: object) -> str:
     """What was found, short."""
     if value is None:
         return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, Mapping):
         return f"a mapping of {', '.join(repr(str(key)) for key in list(value)[:4])}" if value else "an empty mapping"
     if isinstance(value, list | tuple):
@@ -117,9 +128,18 @@ def _expected_field(model: type[BaseModel], path: KeyPath) -> str:
     for found in _models_at(model, path[:-1]):
         info = found.model_fields.get(str(path[-1]))
         if info is not None:
-            kind = getattr(info.annotation, "__name__", None) or str(info.annotation)
-            return f"expected a value of type {kind}" + (f" ({info.description})" if info.description else "")
+            return f"expected {_kinds(info.annotation)}" + (f" ({info.description})" if info.description else "")
     return "it has to be given"
+
+
+def _kinds(annotation: Any) -> str:
+    """What an annotation takes, in the words of somebody who writes files."""
+    members = [part for part in get_args(annotation) if part is not type(None)]
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(repr, members))
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_kinds, members)))
+    return _KINDS.get(get_origin(annotation) or annotation, "a mapping of keys to values")
 
 
 def _data_path(location: Sequence[str | int], data: Any) -> KeyPath:

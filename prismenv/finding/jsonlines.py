@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.nearness import nearest
 
 MAX_LINE_BYTES = 16 * 2**20
@@ -35,7 +36,7 @@ def read_json_lines(
                     return
                 raise bad_line(path, number, f"no JSON: {error}; {expected}") from error
             if not isinstance(record, dict):
-                raise bad_line(path, number, f"found {type(record).__name__}; {expected}")
+                raise bad_line(path, number, f"found {json_kind(record)}; {expected}")
             yield number, record
 
 

@@ -236,25 +236,23 @@ def _check_cells(recipe: Recipe, layers: Sequence[Layer], workspaces: WorkspaceS
                 raise
             at = place_of(layers, ("search", "tree"))
             raise ConfigurationException(
-                f"{at}: search.tree: {error}", code="unknown_tree", subject=search.tree
+                f"{labelled(at, ('search', 'tree'))}: {error}", code="unknown_tree", subject=search.tree
             ) from error
     for key in ("concepts", "difficulties"):
         names: tuple[str, ...] | None = getattr(search, key)
         at = place_of(layers, ("search", key))
         if names is not None:
-            _check_list(at, key, names)
+            _check_list(labelled(at, ("search", key)), names)
         for index, name in enumerate(names or ()):
             if tree is not None and name not in getattr(tree, key):
                 at = place_of(layers, ("search", key, index))
-                raise unknown_name(at, f"search.{key}", name, getattr(tree, key))
+                raise unknown_name(labelled(at, ("search", key)), name, getattr(tree, key))
 
 
-def _check_list(at: str, key: str, names: Sequence[str]) -> None:
+def _check_list(label: str, names: Sequence[str]) -> None:
     if not names:
-        raise ConfigurationException(
-            f"{at}: search.{key}: found an empty list; expected at least one", code="empty_tree"
-        )
+        raise ConfigurationException(f"{label}: found an empty list; expected at least one", code="empty_tree")
     try:
-        check_names(f"search.{key}", names)
+        check_names(label, names)
     except ValueError as error:
-        raise ConfigurationException(f"{at}: {error}") from error
+        raise ConfigurationException(str(error)) from error

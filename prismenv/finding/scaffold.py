@@ -34,13 +34,13 @@ def init_workspace(folder: Path, *, name: str) -> list[Path]:
     return sorted(folder / target for target in texts)
 
 
-def eject(name: str, workspaces: WorkspaceSet, destination: Path | None = None) -> Path:
+def eject(name: str, workspaces: WorkspaceSet, destination: Path | None = None) -> list[Path]:
     """Copy a built-in (or a package's) environment, agent, configuration file or recipe into the user's workspace.
 
     `name` is its stem, or `agents/NAME` and the like where several kinds have one. `destination` is the workspace to
     copy into, None: the user's own. An environment says `overrides=True` in its copy, and brings the files that it
-    imports from its folder. Gives the file. Raises ConfigurationException: no such file, several, no workspace, or
-    something in the way.
+    imports from its folder. Gives what was written, the named file first. Raises ConfigurationException: no such
+    file, several, no workspace, or something in the way.
     """
     root = destination or (workspaces.user.root if workspaces.user else None)
     if root is None:
@@ -59,7 +59,7 @@ def eject(name: str, workspaces: WorkspaceSet, destination: Path | None = None) 
             if not copy.exists() or copy.read_text(encoding="utf-8") != content:
                 texts[f"{kind}/{shared.name}"] = content
     _write_all(root, texts)
-    return root / kind / path.name
+    return [root / target for target in texts]
 
 
 def _templates() -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from prismenv.answers.code import extract_code
 from prismenv.sessions.readers import Misfit
 from prismenv.sessions.template import CompiledTemplate
 from prismenv.words.errors import AgentCommunicationException
+from prismenv.words.jsonkind import json_kind
 
 MAX_ANSWER_BYTES = 2**20
 UNUSABLE = "no_usable_answer"
@@ -27,7 +28,7 @@ def receive(role: str, text: str, limit_bytes: int) -> str:
     """`text` as it can be kept: lone surrogates replaced. Raises `bad_answer`, `answer_too_large`."""
     if not isinstance(text, str):
         raise AgentCommunicationException(
-            f"{role}: the provider answered with {type(text).__name__}, not text", code="bad_answer", subject=role
+            f"{role}: the provider answered with {json_kind(text)}, not text", code="bad_answer", subject=role
         )
     size = len(text)
     if not text.isascii():

@@ -6,6 +6,7 @@ from typing import Any
 from prismenv.sessions.keys import OWN_PARAMS
 from prismenv.sessions.refusals import Asked, bad_answer
 from prismenv.words.chat import ChatReply, ChatRequest
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.usage import Usage
 
 _SEED_BITS = 0x7FFFFFFF  # some services keep a seed in 32 bits
@@ -51,7 +52,7 @@ def _choice_text(choice: Any, asked: Asked) -> str:
     if isinstance(content, list):  # parts, as some services send
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     if content is not None and not isinstance(content, str):
-        raise bad_answer(asked, f"the provider answered with {type(content).__name__}, not text", content)
+        raise bad_answer(asked, f"the provider answered with {json_kind(content)}, not text", content)
     refusal = message.get("refusal")
     return content or (refusal if isinstance(refusal, str) else "")
 

@@ -14,6 +14,7 @@ the exchange is there, its response is the answer. Where the service keeps no hi
 knows a question by its Idempotency-Key, and answers the same one again.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ from prismenv.words.errors import (
     EnvironmentException,
     ProtocolException,
 )
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.usage import Usage
 
 POLL_SECONDS = 0.5
@@ -352,7 +354,8 @@ class HttpInterfaceClient(InterfaceClient):
     def _text(self, data: Mapping[str, Any], key: str, where: str) -> str:
         value = data.get(key)
         if not isinstance(value, str) or (not value and key.endswith("_id")):
-            found = "nothing" if key not in data else f"{type(value).__name__} {excerpt(str(value))}"
+            text = value if isinstance(value, str) else json.dumps(value)
+            found = "nothing" if key not in data else f"{json_kind(value)} {excerpt(text)}"
             raise ProtocolException(
                 f"{self._service.url}{where}: {key}: found {found}; expected text", subject=self._service.url
             )

@@ -22,6 +22,7 @@ from prismenv.sessions.answer import excerpt
 from prismenv.sessions.retry import RetryPolicy, retry_after
 from prismenv.sessions.secret import Secret
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
+from prismenv.words.jsonkind import json_kind
 from prismenv.words.seeding import derive_seed
 
 CONNECT_SECONDS = 10.0
@@ -193,7 +194,7 @@ class ServiceConnection:
         except (ValueError, RecursionError) as error:
             raise self._broken(ask, f"answered with no JSON: {_shown(body)}") from error
         if not isinstance(data, dict):
-            raise self._broken(ask, f"answered with {type(data).__name__}, expected a JSON object")
+            raise self._broken(ask, f"answered with {json_kind(data)}, expected a JSON object")
         return Reply(status, data)
 
     def _given_up(self, ask: Ask, failure: _Failure, failures: int) -> AgentCommunicationException:

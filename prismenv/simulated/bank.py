@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.jsonkind import json_kind
 
 CONCEPTS = (
     "loops",
@@ -101,13 +102,13 @@ def _read_file(path: Path) -> list[Challenge]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationException(f"the challenge bank's file {path} cannot be read: {error}") from error
     if not isinstance(entries, list):
-        raise ConfigurationException(f"{path}: a list of challenges was expected, not {type(entries).__name__}")
+        raise ConfigurationException(f"{path}: a list of challenges was expected, not {json_kind(entries)}")
     return [_challenge(entry, f"{path}: challenge {number}") for number, entry in enumerate(entries, 1)]
 
 
 def _challenge(entry: Any, where: str) -> Challenge:
     if not isinstance(entry, dict):
-        raise ConfigurationException(f"{where}: a mapping was expected, not {type(entry).__name__}")
+        raise ConfigurationException(f"{where}: a mapping was expected, not {json_kind(entry)}")
     if entry.keys() != _KEYS:
         missing, unknown = sorted(_KEYS - entry.keys()), sorted(map(str, entry.keys() - _KEYS))
         raise ConfigurationException(f"{where}: missing keys {missing}, unknown keys {unknown}")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "prismenv"
-SECONDS = 60
+SECONDS = 180
 PASSED, NOT_PASSED, USAGE, INFRASTRUCTURE = 0, 1, 2, 3
 
 SOLUTION = "def double(number):\n    return number + number\n"

@@ -38,7 +38,7 @@ def test_every_command_has_help_with_an_example_of_its_own(shell: Any) -> None:
         text=True,
         cwd=shell.folder,
         env=shell.environment,
-        timeout=60,
+        timeout=200,
         check=True,
     )
     pages = dict(page.split("\n", 1) for page in done.stdout.split("@@ ")[1:])

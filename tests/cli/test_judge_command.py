@@ -172,7 +172,7 @@ def test_a_sandbox_that_cannot_work_is_infrastructure_with_code_3(judged: Any) -
         text=True,
         cwd=judged.folder,
         env=judged.environment,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert few.returncode == 3
@@ -233,7 +233,7 @@ def test_an_interrupt_ends_a_batch_with_code_130(judged: Any, case_line: Line) -
     process = judged.start("judge", "--batch", "cases.jsonl", "--json")
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=200)
     assert process.returncode == 130
     assert "Traceback" not in err
 
@@ -245,4 +245,4 @@ def test_an_interrupt_ends_a_batch_that_waits_for_its_input(judged: Any, case_li
     assert json.loads(process.stdout.readline())["id"] == "one"
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)

@@ -102,6 +102,16 @@ def test_a_dry_run_says_what_would_run_and_stores_nothing(echo: Any) -> None:
     assert not [line for line in lines if {"[", "{"} & set(line)], "it is written for people"
 
 
+def test_a_dry_run_over_a_service_does_not_claim_to_know_its_models(echo: Any) -> None:
+    service = 'interface={type: http, url: "http://127.0.0.1:9", dialect: message}'
+    told = echo("run", "echo", "--dry-run", "--set", service, "--set", "models.default=simulated/weak")
+    assert told.code == 0, told.err
+    assert "interface: http://127.0.0.1:9" in told.out.splitlines()
+    assert "models: those of the service at http://127.0.0.1:9" in told.out.splitlines()
+    plan = echo("run", "echo", "--dry-run", "--json", "--set", service).json
+    assert (plan["interface"], plan["models"]) == ("http://127.0.0.1:9", {})
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

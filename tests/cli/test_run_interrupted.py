@@ -63,7 +63,7 @@ def finish(shell: Any, run: str) -> dict[str, Any]:
 def test_one_interrupt_finishes_what_runs_and_the_rest_is_done_on_resume(slow: Any) -> None:
     process, run = started(slow)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130
     assert "press Ctrl-C again to stop now" in err
     lines = [json.loads(line) for line in out.splitlines()]
@@ -84,7 +84,7 @@ def test_two_interrupts_stop_at_once(slow: Any) -> None:
     while "again" not in process.stderr.readline():
         pass
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=200)
     assert process.returncode == 130
     assert json.loads(out.splitlines()[-1])["status"] == "interrupted"
     shown = slow("runs", "list", "--json").json
@@ -94,7 +94,7 @@ def test_two_interrupts_stop_at_once(slow: Any) -> None:
 def test_after_kill_9_no_finished_node_is_lost_and_none_is_done_twice(slow: Any) -> None:
     process, run = started(slow)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     kept = slow("runs", "list", "--json").json[0]
     assert kept["run_id"] == run
     assert kept["nodes_done"] >= 4
@@ -109,7 +109,7 @@ def test_a_run_that_somebody_works_on_is_not_resumed_by_another(slow: Any) -> No
     process, run = started(slow, "--option", "seconds=60", nodes=0)
     second = slow("run", "--resume", run)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert second.code == 3
     assert run in second.err
 

@@ -29,7 +29,7 @@ def finished(example: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     shutil.copytree(example, folder)
     program = [*COMMAND, "run", "example", "--json"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PRISMENV_")}
-    done = subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(program, cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=True)
     return folder, json.loads(done.stdout.splitlines()[-1])["run_id"]
 
 

@@ -95,7 +95,7 @@ def test_a_full_disk_behind_standard_output_is_told_with_code_3(judged: Any) -> 
             text=True,
             cwd=judged.folder,
             env=judged.environment,
-            timeout=60,
+            timeout=200,
             check=False,
         )
     assert done.returncode == 3
@@ -116,6 +116,6 @@ def test_a_closed_stream_is_as_good_as_none(judged: Any, closed: str) -> None:
     for words, code in (("judge solution.py tests.py", 0), ("list recipes", 0), ("run nothing", 2)):
         command = ["bash", "-c", f'"{judged.command}" {words} {closed}']
         done = subprocess.run(
-            command, cwd=judged.folder, env=judged.environment, capture_output=True, text=True, check=False, timeout=60
+            command, cwd=judged.folder, env=judged.environment, capture_output=True, text=True, check=False, timeout=200
         )
         assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr

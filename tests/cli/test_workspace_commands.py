@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 BROKEN = "import no_such_module\n"
@@ -15,7 +16,7 @@ def test_init_makes_a_workspace_whose_own_test_passes(workspace: Any) -> None:
         env=workspace.environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -101,6 +102,41 @@ def test_eject_copies_a_built_in_that_then_takes_its_place(workspace: Any) -> No
     again = workspace("eject", "problem_solver")
     assert again.code == 2
     assert "in the way" in again.err
+
+
+def test_eject_of_an_environment_tells_each_file_and_list_says_whose_place_it_takes(workspace: Any) -> None:
+    before = set((workspace.folder / "environments").glob("*.py"))
+    answer = workspace("eject", "environment_coding_challenge")
+    assert answer.code == 0, answer.err
+    told = [Path(line.removeprefix("wrote ")) for line in answer.out.splitlines()]
+    assert told[0] == workspace.folder / "environments" / "environment_coding_challenge.py"
+    assert set(told) == set((workspace.folder / "environments").glob("*.py")) - before
+    assert len(told) > 1, "it brings what it imports"
+    listed = {entry["name"]: entry for entry in workspace("list", "environments", "--json").json}
+    assert listed["environment_coding_challenge"]["origin"] == "example"
+    assert listed["environment_coding_challenge"]["replaces"] == "built-in"
+    assert listed["environment_example"]["replaces"] is None
+    shown = " ".join(workspace("list", "environments", COLUMNS="200").out.split())
+    assert shown.count("takes the place of the built-in one") == 1
+    again = workspace("eject", "environment_dataset_challenge", "--json").json
+    assert again["path"] == again["files"][0]
+    assert all(Path(path).is_file() for path in again["files"])
+
+
+def test_a_tree_under_a_name_of_its_own_is_listed_and_checked(workspace: Any) -> None:
+    workspace.write("configs/small.yaml", "tree_configs:\n  concepts: [loops]\n  difficulties: [easy, hard]\n")
+    workspace.write("configs/wrong.yaml", "tree_configs:\n  concepts: loops\n  difficulties: [easy]\n")
+    workspace.write("configs/slip.yaml", "tree_config:\n  concepts: [loops]\n  difficulties: [easy]\n")
+    workspace.write("configs/notes.yaml", "somebody: else's\n")
+    configs = {entry["name"]: entry for entry in workspace("list", "configs", "--json").json}
+    assert configs["small"]["summary"] == "a tree of 1 concept and 2 difficulties"
+    assert [configs[name]["error"] for name in ("small", "notes")] == [None, None]
+    failed = {
+        check["name"]: check["detail"] for check in workspace("doctor", "--json").json if check["status"] == "failed"
+    }
+    assert set(failed) == {"config wrong", "config slip"}
+    assert "wrong.yaml:2: tree_configs.concepts: found 'loops'; expected a list" in failed["config wrong"]
+    assert "did you mean 'tree_configs'?" in failed["config slip"]
 
 
 def test_eject_of_an_unknown_name_names_the_nearest(workspace: Any) -> None:

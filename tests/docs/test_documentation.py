@@ -53,7 +53,7 @@ def run_block(block: Block, folder: Path) -> None:
         script.write_text(block.body, encoding="utf-8")
         command = [sys.executable, str(script)]
     done = subprocess.run(
-        command, cwd=folder, env=surroundings(folder), capture_output=True, text=True, timeout=100, check=False
+        command, cwd=folder, env=surroundings(folder), capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, f"line {block.line}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
 

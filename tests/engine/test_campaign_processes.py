@@ -54,7 +54,7 @@ def start(recipe: dict[str, Any], workspace: Path, resume: str | None = None, **
 
 
 def finish(process: subprocess.Popen) -> dict[str, Any]:
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=200)
     assert process.returncode == 0
     return json.loads(output)
 

@@ -22,7 +22,7 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
         env={**surroundings, "PRISMENV_LOG": "debug", "HOME": str(folder), **variables},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
 

@@ -237,7 +237,7 @@ def without(row, key):
     ("row", "says"),
     [
         ("{", "no JSON"),
-        ("[1]", "found list"),
+        ("[1]", "found a list"),
         ({}, "'id' is missing"),
         (without(HUMANEVAL, "test"), "'test' is missing"),
         ({**without(OURS, "statement"), "statment": "x"}, "is 'statment' meant"),

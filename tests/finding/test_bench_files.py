@@ -205,7 +205,7 @@ def test_a_slip_of_a_known_key_is_an_error(tmp_path: Path) -> None:
 
 
 def test_true_is_no_number_of_an_environment_or_a_phase(tmp_path: Path) -> None:
-    assert "max_attempts: found True; expected a number" in block_refusal(tmp_path, "mine: {max_attempts: true}\n")
+    assert "max_attempts: found true; expected a number" in block_refusal(tmp_path, "mine: {max_attempts: true}\n")
     with pytest.raises(ConfigurationException, match=r"max_attempts.*expected a number, not true or false"):
         BaseEnvironment("environment_coding_challenge", max_attempts=True)
 

@@ -92,11 +92,11 @@ def test_quickstart_measures_the_whole_tree_with_the_simulated_model(tmp_path: P
     ],
 )
 def test_true_is_no_number(key: str, tmp_path: Path) -> None:
-    assert refusal(tmp_path, "", f"{key}=true").endswith(f"{key}: found True; expected a number, not true or false")
+    assert refusal(tmp_path, "", f"{key}=true").endswith(f"{key}: found true; expected a number, not true or false")
     *outer, last = key.split(".")
     text = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(outer)) + f"{'  ' * len(outer)}{last}: no\n"
     place = f"{tmp_path / 'configs' / 'runs' / 'mine.yaml'}:{len(outer) + 1}: {key}"
-    assert refusal(tmp_path, text).endswith(f"{place}: found False; expected a number, not true or false")
+    assert refusal(tmp_path, text).endswith(f"{place}: found false; expected a number, not true or false")
 
 
 def test_later_places_win(tmp_path: Path) -> None:
@@ -205,8 +205,8 @@ def test_set_takes_values_as_yaml_and_text_as_it_is(tmp_path: Path, setting: str
         ("seed", "expected key.path=value"),
         ("=1", "expected key.path=value"),
         ("search..tree=1", "expected key.path=value"),
-        ("search.repeats=0", "--set search.repeats: search.repeats: found 0; expected greater than or equal to 1"),
-        ("seed=soon", "--set seed: seed: found 'soon'; expected a valid integer"),
+        ("search.repeats=0", "--set search.repeats: found 0; expected greater than or equal to 1"),
+        ("seed=soon", "--set seed: found 'soon'; expected a valid integer"),
         ("config={a: 1", "--set config:2:1: not valid YAML"),
         ("config={a: 1, a: 2}", "stands twice"),
         ("config={a: !!python/name:os.system }", "plain data"),
@@ -369,4 +369,4 @@ def test_numbers_survive_the_round_trip(number: float) -> None:
 
 def test_true_is_no_number_for_a_service_either(tmp_path: Path) -> None:
     text = "interface: {type: http, url: 'http://host', timeout: yes}\n"
-    assert "timeout: found True; expected a number, not true or false" in refusal(tmp_path, text)
+    assert "timeout: found true; expected a number, not true or false" in refusal(tmp_path, text)

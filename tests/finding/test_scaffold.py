@@ -141,7 +141,7 @@ def test_any_other_name_is_kept(tmp_path: Path, name: str) -> None:
 
 def test_an_environment_is_taken_out_with_what_it_imports_and_overrides(tmp_path: Path) -> None:
     workspaces = shipped(tmp_path)
-    path = eject("environment_shipped", workspaces)
+    path, *_ = eject("environment_shipped", workspaces)
     assert sorted(tree(tmp_path / "mine")) == [f"environments/{name}.py" for name in ("_deeper", "_shared", path.stem)]
     assert path.read_text().count("overrides=True") == 2
     assert [plugin.error for plugin in load_environments(workspaces)] == [None, None]
@@ -150,9 +150,9 @@ def test_an_environment_is_taken_out_with_what_it_imports_and_overrides(tmp_path
 
 def test_agents_configurations_and_recipes_are_taken_out_as_they_are(tmp_path: Path) -> None:
     workspaces = shipped(tmp_path)
-    assert eject("agents/solver", workspaces).read_text().endswith("\nrole: solver\n")
-    assert eject("configs/solver", workspaces) == tmp_path / "mine" / "configs" / "solver.yaml"
-    assert eject("quick", workspaces) == tmp_path / "mine" / "configs" / "runs" / "quick.yaml"
+    assert eject("agents/solver", workspaces)[0].read_text().endswith("\nrole: solver\n")
+    assert eject("configs/solver", workspaces) == [tmp_path / "mine" / "configs" / "solver.yaml"]
+    assert eject("quick", workspaces) == [tmp_path / "mine" / "configs" / "runs" / "quick.yaml"]
     assert load_recipe("quick", workspaces, {}).path == tmp_path / "mine" / "configs" / "runs" / "quick.yaml"
 
 
@@ -163,7 +163,7 @@ def test_a_name_that_means_several_things_has_to_say_which(tmp_path: Path) -> No
 
 def test_taking_out_twice_overwrites_nothing(tmp_path: Path) -> None:
     workspaces = shipped(tmp_path)
-    path = eject("environment_shipped", workspaces)
+    path, *_ = eject("environment_shipped", workspaces)
     path.write_text("changed")
     with pytest.raises(ConfigurationException, match=r"in the way: environments/environment_shipped\.py"):
         eject("environment_shipped", workspaces)

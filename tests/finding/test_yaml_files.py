@@ -194,7 +194,7 @@ def test_a_file_that_is_not_there_or_a_folder_is_an_error(tmp_path: Path) -> Non
             "FILE:5: search.concepts.1: found 7; expected a valid string",
         ),
         ("name: [a]\n", "FILE:1: name: found a list of 1; expected a valid string"),
-        ("search: {}\n", "FILE:1: name: missing; expected a value of type str"),
+        ("search: {}\n", "FILE:1: name: missing; expected text"),
         ("name: a\ninterface: {type: htp}\n", "interface: found a mapping of 'type'; expected type 'local', 'http'"),
         ("name: a\ninterface: {type: htp}\n", "did you mean 'http'?"),
         ("name: a\ninterface: {url: x}\n", "expected the key 'type'"),

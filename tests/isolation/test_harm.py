@@ -74,7 +74,7 @@ def test_its_twin_shows_what_it_does_undefended(attack: Attack, baits: Baits, tm
     with output.open("wb") as stream:  # no pipe: children may hold it open
         done = subprocess.Popen(command, cwd=tmp_path, stdout=stream, stderr=stream, start_new_session=True)
         try:
-            done.wait(timeout=60)
+            done.wait(timeout=200)
             survivors = processes_with(mark) if mark else []
         finally:
             with suppress(ProcessLookupError):

@@ -75,7 +75,7 @@ def as_nobody(*, off: bool) -> dict[str, dict[str, str]]:
         pytest.skip("another user may not read the packages")
     command = [python, "-c", AS_NOBODY.format(off=off, uid=NOBODY), json.dumps(JUDGED)]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(packages), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, dict[str, str]] = json.loads(done.stdout)
     return found
@@ -149,5 +149,5 @@ def test_a_clone_is_a_whole_fork_on_every_python(name: str) -> None:
         pytest.skip(f"there is no {name}")
     script = CLONES.format(guests=str(ROOT / "sandbox" / "guests"))
     command = [python, "-I", "-S", "-B", "-c", script, json.dumps(numbers_here())]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.stdout == "ok\n", done.stderr

@@ -94,7 +94,10 @@ def judged(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_command_offers_packages_by_name(tmp_path: Path) -> None:
     assert judged(tmp_path, "--packages", "numpy").returncode == 0
-    assert "No module named 'numpy'" in judged(tmp_path).stdout
+    alone = judged(tmp_path)
+    assert "No module named 'numpy'" in alone.stdout
+    assert alone.stderr == "note: numpy is installed here, but not offered to the code; --packages numpy offers it\n"
+    assert "--packages rich,numpy offers it" in judged(tmp_path, "--packages", "rich").stderr
     refused = judged(tmp_path, "--packages", "numpy, no-such-package")
     assert refused.returncode == 2
     assert "pip install no-such-package" in refused.stderr

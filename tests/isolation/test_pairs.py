@@ -255,7 +255,7 @@ def living() -> set[int]:
 
 async def grown(before: set[int], more: int) -> set[int]:
     """The processes that came since `before`, once there are at least so many."""
-    with anyio.fail_after(30):
+    with anyio.fail_after(100):
         while len(living() - before) < more:
             await anyio.sleep(0.005)
     return living() - before
@@ -319,7 +319,7 @@ anyio.run(main)
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
     wanted = 1 + 4 * (1 if form == "portable" else 2)  # itself, two pairs of zygotes, two pairs of runs
-    with anyio.fail_after(60):
+    with anyio.fail_after(100):
         while len(descendants(parent.pid)) < wanted:
             await anyio.sleep(0.01)
         await anyio.sleep(0.2)

@@ -102,7 +102,7 @@ def script(request: pytest.FixtureRequest, new_sandbox: Callable[..., Sandbox], 
     def run(program: str) -> Any:
         given = json.dumps([request.param, str(standins), GOOD, SUITE, SHARED])
         command = [sys.executable, "-c", OPENED + program, given]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

@@ -92,7 +92,7 @@ async def test_a_sample_that_is_not_there_is_named_with_file_and_problem(tmp_pat
     ("line", "says"),
     [
         ("{", "no JSON"),
-        ('"text"', "found str"),
+        ('"text"', "found a string"),
         ("{}", "found the keys none"),
         ('{"task_id": "a"}', "found the keys task_id"),
         ('{"completion": "a"}', "found the keys completion"),

@@ -168,10 +168,10 @@ async def test_cancelling_stops_polling_and_deletes_the_session(serve: Any, conn
         (b"[" * 200_000, "no JSON"),
         (b'["message"]', "expected a JSON object"),
         (b'{"answer": "x"}', "message: found nothing"),
-        (b'{"message": 7}', "message: found int"),
-        (b'{"message": null}', "message: found NoneType"),
-        (b'{"task_id": ""}', "task_id: found str"),
-        (b'{"task_id": ["x"]}', "task_id: found list"),
+        (b'{"message": 7}', "message: found a number '7'"),
+        (b'{"message": null}', "message: found null"),
+        (b'{"task_id": ""}', "task_id: found a string"),
+        (b'{"task_id": ["x"]}', "task_id: found a list"),
     ],
 )
 async def test_an_answer_that_the_protocol_does_not_allow_is_said_to_be_one(

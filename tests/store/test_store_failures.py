@@ -138,7 +138,7 @@ def test_a_database_of_something_else_is_not_written_to(tmp_path: Path) -> None:
 
 def in_subprocess(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=200, check=False
     )
 
 

@@ -66,7 +66,7 @@ def test_processes_that_open_a_new_store_at_once_all_write_to_it(file: Path) -> 
     writers = [start(WRITER, file, f"run-{number}", 20) for number in range(5)]
     for writer in writers:
         with writer:
-            writer.communicate(timeout=60)
+            writer.communicate(timeout=200)
         assert writer.returncode == 0
     with closing(open_store(file)) as store:
         assert {run.run_id: run.nodes_done for run in store.runs()} == {f"run-{number}": 20 for number in range(5)}

@@ -1,6 +1,8 @@
 """`prismenv agents`: agent files listed, shown and checked."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,13 +46,18 @@ def check(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Check agent files: every problem with its file and line."""
-    checked = check_agents(workspaces_of(workspace), providers(), names or ())
+    checked = _found(workspace, names or ())
     count = sum(len(agent.problems) for agent in checked)
     if as_json:
         print_json({"agents": [_checked_json(agent) for agent in checked], "problems": count})
     else:
         _say_checked(checked, count)
     raise typer.Exit(EXIT_USAGE if count else 0)
+
+
+def _found(workspace: Path | None, names: Sequence[str] = ()) -> list[CheckedAgent]:
+    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
+        return check_agents(workspaces_of(workspace), providers(), names)
 
 
 def _say_checked(checked: Sequence[CheckedAgent], count: int) -> None:
@@ -82,7 +89,7 @@ def _checked_json(agent: CheckedAgent) -> dict[str, Any]:
 
 def list_agents(as_json: JsonOption = False, workspace: WorkspaceOption = None) -> None:
     """List the agents: model, inputs of each template, what the answer is."""
-    checked = check_agents(workspaces_of(workspace), providers())
+    checked = _found(workspace)
     if as_json:
         print_json([{**_checked_json(agent), "templates": _templates_json(agent.agent)} for agent in checked])
         return
@@ -98,7 +105,7 @@ def show(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Show an agent: its system prompt, and each template with its inputs and what the answer is."""
-    (checked, *_) = check_agents(workspaces_of(workspace), providers(), [role])
+    (checked, *_) = _found(workspace, [role])
     agent = checked.agent
     if agent is None or checked.problems:
         raise ConfigurationException("\n".join(problem.said_of(checked.path) for problem in checked.problems))

@@ -1,7 +1,9 @@
 """`prismenv llm try`: one interaction with a role, shown whole."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,14 +53,15 @@ def try_role(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Ask a role once, and show the prompt, the answer, what is taken from it, tokens, cost and time."""
-    workspaces = workspaces_of(workspace)
     named = [f"models.{role}={model}"] if model is not None else []
-    changes = located_changes([*(sets or ()), *named], Path.cwd(), providers())
-    if recipe is None:
-        loaded = bare_recipe("llm try", workspaces, os.environ, changes)
-    else:
-        loaded = load_recipe(recipe, workspaces, os.environ, changes)
-    agents = load_agents(workspaces)
+    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
+        workspaces = workspaces_of(workspace)
+        changes = located_changes([*(sets or ()), *named], Path.cwd(), providers())
+        if recipe is None:
+            loaded = bare_recipe("llm try", workspaces, os.environ, changes)
+        else:
+            loaded = load_recipe(recipe, workspaces, os.environ, changes)
+        agents = load_agents(workspaces)
     given = read_inputs(inputs or (), role, agents)
     chosen, by_default = model_for(role, loaded.recipe, agents)
     if by_default:

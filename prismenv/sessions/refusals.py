@@ -18,7 +18,8 @@ _CONTEXT = re.compile(
     r"context[ _-]?(length|size|window)|maximum context|prompt is too long|too many (input )?tokens", re.IGNORECASE
 )
 _MODEL = re.compile(
-    r"model\b.*(does not exist|not found|not supported|unknown)|no such model", re.IGNORECASE | re.DOTALL
+    r"model\b.*(does not exist|not found|not supported|unknown)|no such model|invalid model name",
+    re.IGNORECASE | re.DOTALL,
 )
 _BY_STATUS = {
     401: "unauthorised",

@@ -257,6 +257,19 @@ async def test_the_time_that_a_provider_asks_for_is_carried(
     assert (error.code, error.retry_after_seconds) == ("rate_limited", seconds)
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(404, "The model `x` does not exist"), (400, "Invalid model name passed in model=x."), (404, "No such model: x")],
+)
+async def test_an_unknown_model_is_known_by_what_services_say_of_it(
+    service: Any, model: Open, status: int, said: str
+) -> None:
+    server = service()
+    server.always = Fault.error(status, said)
+    async with model(server) as transport:
+        assert (await failure(transport, request())).code == "unknown_model"
+
+
 async def test_an_unknown_model_is_told(service: Any, model: Open) -> None:
     async with model(service(), name="nonesuch") as transport:
         error = await failure(transport, request(model="nonesuch"))

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from prismenv.server.asking import name_in, preferred_wait, read_ask, read_object, read_wait
 from prismenv.server.book import Outcome
 from prismenv.server.documents import describe, page
+from prismenv.server.guard import SCOPE_KEY
 from prismenv.server.health import HealthBoard
 from prismenv.server.interface import InterfaceService, outcome_document
 from prismenv.server.refusal import Refusal, of_model, stopping
@@ -160,9 +161,9 @@ class Application:
         if self.service.is_task(owner, ask.session_id):
             task = self.service.begin(owner, ask)
             if wait := preferred_wait(request.headers.get("prefer", "")):
-                await while_there(request, lambda: self.service.task(owner, task.task_id, wait))
+                await while_there(request, self.service.task(owner, task.task_id, wait))
             return answered({"task_id": task.task_id, **_status(task)})
-        outcome = await while_there(request, lambda: self.service.interact(owner, ask))
+        outcome = await while_there(request, self.service.interact(owner, ask))
         if ask.full:
             return answered(full_answer(ask.session_id, outcome))
         if (text := outcome.shown) is not None:
@@ -171,7 +172,7 @@ class Application:
 
     async def _task_status(self, request: Request, owner: str) -> Response:
         wait, task_id = read_wait(request.query_params.get("wait")), request.path_params["task_id"]
-        return answered(_status(await while_there(request, lambda: self.service.task(owner, task_id, wait))))
+        return answered(_status(await while_there(request, self.service.task(owner, task_id, wait))))
 
     async def _history(self, request: Request, owner: str) -> Response:
         session_id = request.path_params["session_id"]
@@ -186,28 +187,18 @@ class Application:
         return answered({"message": f"Session {session_id} deleted", "session_id": session_id})
 
 
-async def while_there(request: Request, work: Callable[[], Awaitable[T]]) -> T:
+async def while_there(request: Request, work: Awaitable[T]) -> T:
     """What `work` gives; ClientDisconnect, and the work cancelled, when the client goes away first."""
-    result: list[T] = []
-    errors: list[EnvironmentException] = []
-
-    async def run(scope: anyio.CancelScope) -> None:
+    connection = request.scope[SCOPE_KEY]
+    with anyio.CancelScope() as scope:
+        connection.on_gone = scope.cancel
+        if connection.gone:
+            scope.cancel()
         try:
-            result.append(await work())
-        except EnvironmentException as error:  # past the group, which would wrap it
-            errors.append(error)
-        scope.cancel()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(run, group.cancel_scope)
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        group.cancel_scope.cancel()
-    if errors:
-        raise errors[0]
-    if not result:
-        raise ClientDisconnect
-    return result[0]
+            return await work
+        finally:
+            connection.on_gone = None
+    raise ClientDisconnect
 
 
 def answered(data: Mapping[str, Any], status: int = 200) -> Response:

@@ -86,6 +86,35 @@ async def test_the_shape_is_asked_for_once(serve: Any, connect: Connect) -> None
     assert len(server.asked("POST", "/initialize")) == 1
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        Fault("/", body=b"<html>Welcome</html>"),
+        Fault("/", 307, b"", {"Location": "/docs"}),
+        Fault("/", 403, b"{}"),
+        Fault("/", body=b'{"name": "prismenv"}'),
+        Fault("/", body=b'{"dialects": ["full"]}'),
+        Fault("/", body=b'{"name": "prismenv", "dialects": "full"}'),
+    ],
+)
+async def test_another_service_is_not_sent_what_only_ours_knows(serve: Any, connect: Connect, first: Fault) -> None:
+    server = serve()
+    server.faults.append(first)
+    async with connect(server) as client:
+        session = await client.initialize_session("problem_solver", seed=1, labels={"concepts": ["loops"]})
+        await client.interact(session, "problem_solver", PROBLEM)
+    (asked,) = server.asked("POST", "/interact")
+    assert set(asked.body) == {"session_id", "input_data", "use_agent"}
+
+
+async def test_a_service_that_cannot_say_what_it_is_now_is_asked_again(serve: Any, connect: Connect) -> None:
+    server = serve()
+    server.faults.extend([Fault("/", 503), Fault("/", cut=True)])
+    async with connect(server) as client:
+        await client.initialize_session("problem_solver")
+    assert [seen.path for seen in server.requests[:4]] == ["/", "/", "/", "/initialize"]
+
+
 async def test_a_service_that_knows_wait_is_asked_once_for_a_task(serve: Any, connect: Connect) -> None:
     server = serve(task_seconds=0.2)
     async with connect(server) as client:

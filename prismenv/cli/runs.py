@@ -112,7 +112,9 @@ def _new_file(path: Path) -> TextIO:
 
 @runs.command(epilog="Example:\n\n  prismenv runs prune --older-than-days 30 --keep 20 --dry-run")
 def prune(
-    older_than_days: Annotated[float | None, typer.Option(min=0, help="Only runs that began so long ago.")] = None,
+    older_than_days: Annotated[
+        float | None, typer.Option(min=0, help="Only runs that began so long ago; cached answers too.")
+    ] = None,
     keep: Annotated[int | None, typer.Option(min=0, help="Keep so many of the newest.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
     as_json: JsonOption = False,
@@ -124,10 +126,12 @@ def prune(
         pruning = prune_runs(archive, older_than_days=older_than_days, keep=keep, dry_run=dry_run, now=time.time())
     if as_json:
         removed, busy = ([run.run_id for run in some] for some in (pruning.removed, pruning.busy))
-        print_json({"dry_run": dry_run, "removed": removed, "busy": busy})
+        print_json({"dry_run": dry_run, "removed": removed, "busy": busy, "answers": pruning.answers})
         return
     title = "would be removed" if dry_run else "removed"
     console().draw(table(title, COLUMNS, map(run_row, pruning.removed), numeric=NUMERIC, whole=("run",)))
+    if pruning.answers:
+        console().say(f"{pruning.answers} cached answers {title}")
     for run in pruning.busy:
         print_error(f"{run.run_id} is being worked on and was spared")
 

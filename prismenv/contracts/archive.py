@@ -69,6 +69,14 @@ class AnswerCache(ABC):
     def keep(self, key: str, model: str, answer: str, at: float) -> None:
         """Keep an answer; one that is there already is replaced. `at` is in seconds since the epoch."""
 
+    @abstractmethod
+    def count(self, before: float) -> int:
+        """How many answers were kept before that time, in seconds since the epoch."""
+
+    @abstractmethod
+    def remove(self, before: float) -> int:
+        """Remove the answers that were kept before that time; how many there were."""
+
 
 class Store(ABC):
     """Keeps runs. Every failure is a StorageException that names the file or URL."""

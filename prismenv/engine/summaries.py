@@ -103,10 +103,14 @@ def summarise_run(store: Store, run_id: str) -> RunSummary:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What was removed, or would be, and the runs that were spared because a process works on them."""
+    """What was removed, or would be, and the runs that were spared because a process works on them.
+
+    `answers` counts cached answers of models.
+    """
 
     removed: tuple[RunRecord, ...]
     busy: tuple[RunRecord, ...] = ()
+    answers: int = 0
 
 
 def prune_runs(
@@ -119,8 +123,8 @@ def prune_runs(
 ) -> Pruning:
     """Remove old runs: started more than `older_than_days` before `now`, and not among the newest `keep`.
 
-    Where both are given a run must be both too old and too many. Neither given is a ConfigurationException: nothing is
-    removed by accident. A run that a process works on is spared.
+    Where both are given a run must be both too old and too many; cached answers go by their age alone. Neither given is
+    a ConfigurationException: nothing is removed by accident. A run that a process works on is spared.
     """
     if older_than_days is None and keep is None:
         raise ConfigurationException(
@@ -130,12 +134,13 @@ def prune_runs(
         raise ConfigurationException("An age in days and a number of runs to keep cannot be negative.")
     oldest = float("inf") if older_than_days is None else now - older_than_days * SECONDS_PER_DAY
     chosen = [run for run in store.runs()[keep or 0 :] if run.started_at < oldest]
+    before = float("-inf") if older_than_days is None else oldest
     if dry_run:
-        return Pruning(tuple(chosen))
-    return _remove(store, chosen)
+        return Pruning(tuple(chosen), answers=store.answers.count(before))
+    return _remove(store, chosen, before)
 
 
-def _remove(store: Store, chosen: Sequence[RunRecord]) -> Pruning:
+def _remove(store: Store, chosen: Sequence[RunRecord], before: float) -> Pruning:
     removed, busy = [], []
     for run in chosen:
         try:
@@ -147,4 +152,4 @@ def _remove(store: Store, chosen: Sequence[RunRecord]) -> Pruning:
             busy.append(run)
         else:
             removed.append(run)
-    return Pruning(tuple(removed), tuple(busy))
+    return Pruning(tuple(removed), tuple(busy), store.answers.remove(before))

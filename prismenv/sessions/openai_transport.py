@@ -1,6 +1,6 @@
 """A model behind an OpenAI-compatible service, through the openai library (extra `openai`).
 
-The library's own repetitions are off: sessions/local.py repeats, within one deadline and by one policy. Requests go out
+The library's own repetitions are off: calls/retrying.py repeats, within one deadline and by one policy. Requests go out
 through `post`, so that whatever stands in model_params reaches the service as it is; answers are read here, since the
 library takes wrong shapes without a word. Its exceptions never become a cause of ours: they hold what a service said,
 which may be the key.

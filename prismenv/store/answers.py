@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from prismenv.contracts.archive import AnswerCache
 from prismenv.store.tables import answers
@@ -28,3 +28,12 @@ class StoredAnswers(AnswerCache):
             changed = connection.execute(update(answers).where(answers.c.key == key).values(values))
             if not changed.rowcount:
                 connection.execute(insert(answers).values(key=key, **values))
+
+    def count(self, before: float) -> int:
+        with self._reading("count its cached answers") as connection:
+            query = select(func.count()).select_from(answers).where(answers.c.at < before)
+            return int(connection.execute(query).scalar_one())
+
+    def remove(self, before: float) -> int:
+        with self._writing("remove cached answers") as connection:
+            return connection.execute(delete(answers).where(answers.c.at < before)).rowcount

@@ -1,5 +1,6 @@
 """A question that was answered before is answered from the store; what may change an answer makes another question."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -114,20 +115,15 @@ async def test_a_failure_is_not_kept(asker: Asker, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", '{"text": 3}'])
-async def test_an_entry_that_cannot_be_read_is_asked_for_again(asker: Asker, ask: Ask, damaged: str) -> None:
-    class Damaged(AnswerCache):
-        def find(self, key: str) -> str | None:
-            return damaged
-
-        def keep(self, key: str, model: str, answer: str, at: float) -> None:
-            asker_answers.keep(key, model, answer, at)
-
-    asker_answers, asker.answers = asker.answers, Damaged()
-    (reply,) = await asker.sitting(ask())
-    assert reply.text == "answer 1"
-    asker.answers = asker_answers
-    (reply,) = await asker.sitting(ask())
-    assert (reply.text, reply.usage.cached) == ("answer 1", 1)
+async def test_an_entry_that_cannot_be_read_is_asked_for_again(
+    asker: Asker, ask: Ask, tmp_path: Path, damaged: str
+) -> None:
+    await asker.sitting(ask())
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("UPDATE answers SET answer = ?", (damaged,))
+        connection.commit()
+    replies = [(await asker.sitting(ask()))[0] for _ in range(2)]
+    assert [(reply.text, reply.usage.cached) for reply in replies] == [("answer 2", 0), ("answer 2", 1)]
 
 
 def run(recipe: Recipe, workspaces: WorkspaceSet) -> RunReport:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext
-from prismenv.engine.campaign import run_campaign
+from prismenv.engine.campaign import plan_campaign, run_campaign
 from prismenv.engine.report import RunReport
 from prismenv.finding.plugins import providers
 from prismenv.finding.workspace import WorkspaceSet
@@ -298,6 +298,12 @@ def test_a_recording_that_cannot_be_is_an_error_of_the_recipe(
     with pytest.raises(ConfigurationException, match=words) as caught:
         run(recipe(**{"models": {"default": "simulated/weak"}, **changes}), workspaces)
     assert caught.value.key == ("record",)
+
+
+def test_a_plan_writes_no_recording(workspaces: WorkspaceSet) -> None:
+    chosen = recipe(models={"default": "simulated/weak"}, record="calls.jsonl")
+    plan_campaign(chosen, workspaces=workspaces, folder=workspaces.project_folder)
+    assert not (workspaces.project_folder / "calls.jsonl").exists()
 
 
 def test_secrets_among_the_parameters_are_not_recorded(tmp_path: Path, ask: Ask) -> None:

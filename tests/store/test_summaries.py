@@ -106,3 +106,13 @@ def test_pruning_without_a_sensible_rule_removes_nothing(aged: Store, rule) -> N
     with pytest.raises(ConfigurationException):
         prune_runs(aged, now=100 * DAY, **rule)
     assert len(aged.runs()) == 4
+
+
+def test_cached_answers_are_pruned_by_their_age_alone(aged) -> None:
+    for day in (10, 50, 99):
+        aged.answers.keep(f"answer of day {day}", "m", "{}", day * DAY)
+    assert prune_runs(aged, now=100 * DAY, keep=1).answers == 0
+    assert prune_runs(aged, now=100 * DAY, older_than_days=30, keep=99, dry_run=True).answers == 2
+    assert prune_runs(aged, now=100 * DAY, older_than_days=30, keep=99).answers == 2
+    kept = [day for day in (10, 50, 99) if aged.answers.find(f"answer of day {day}") is not None]
+    assert kept == [99]

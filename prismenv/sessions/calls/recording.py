@@ -23,29 +23,34 @@ from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException, StorageException
 
 FORMAT = 1
+_BEGIN = b'{"format":'  # of every line
 _TAIL_BYTES = 2**16
 
 
 class Recording:
-    """The file. Raises ConfigurationException (of the recipe's `record`) for one that cannot be written or is none."""
+    """The file, made when the first exchange is written.
+
+    Raises ConfigurationException (of the recipe's `record`) at once where it cannot be written or holds something else.
+    """
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
         self._sitting = clock.new_id("sitting")
+        self._file: int | None = None
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                self._continue()
-            except BaseException:
-                os.close(self._file)
-                raise
+            if path.exists():
+                with path.open("rb") as file:
+                    first = file.read(len(_BEGIN))
+                if is_packed(first) or not _BEGIN.startswith(first):
+                    raise self._unusable("holds something else than a recording; name a new file")
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise self._unusable("cannot be written: its folder is missing, or not yours to write to")
         except OSError as error:
-            if isinstance(error, ConfigurationException):
-                raise
-            raise ConfigurationException(
-                f"record: {path} cannot be written: {error.strerror or error}", subject=str(path)
-            ).at("record") from error
+            raise self._unusable(f"cannot be written: {error.strerror}") from error
+
+    def _unusable(self, what: str) -> ConfigurationException:
+        return ConfigurationException(f"record: {self.path} {what}", subject=str(self.path)).at("record")
 
     def write(self, model: str, request: ChatRequest, wall_seconds: float, **outcome: Any) -> None:
         """Add an exchange. StorageException where the file does not take it."""
@@ -60,6 +65,8 @@ class Recording:
         }
         data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         try:
+            if self._file is None:
+                self._file = self._opened()
             written = os.write(self._file, data)
             while written < len(data):
                 written += os.write(self._file, data[written:])
@@ -70,6 +77,8 @@ class Recording:
 
     def close(self) -> None:
         """Bring all to the disk and let go of the file."""
+        if self._file is None:
+            return
         try:
             os.fsync(self._file)
         except OSError as error:  # not every kind of file can; what was written is written
@@ -77,26 +86,21 @@ class Recording:
         finally:
             os.close(self._file)
 
-    def _continue(self) -> None:
-        """See that the file is a recording, and that it ends with a whole line."""
-        size = os.fstat(self._file).st_size
-        if not size:
-            return
-        first = os.pread(self._file, 32, 0)
-        if is_packed(first) or not b'{"format":'.startswith(first[:10]):
-            raise ConfigurationException(
-                f"record: {self.path} holds something else than a recording; name a new file", subject=str(self.path)
-            ).at("record")
-        end = size
-        while end and (tail := os.pread(self._file, min(_TAIL_BYTES, end), max(0, end - _TAIL_BYTES))):
-            found = tail.rfind(b"\n")
+    def _opened(self) -> int:
+        """The file, open at its end; a last line without its end is cut off."""
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        size = end = os.fstat(file).st_size
+        while end:
+            start = max(0, end - _TAIL_BYTES)
+            found = os.pread(file, end - start, start).rfind(b"\n")
             if found >= 0:
-                end = max(0, end - _TAIL_BYTES) + found + 1
+                end = start + found + 1
                 break
-            end = max(0, end - _TAIL_BYTES)
+            end = start
         if end < size:
             logger.warning("{}: its last line has no end, and was cut off: one exchange is lost", self.path)
-            os.ftruncate(self._file, end)
+            os.ftruncate(file, end)
+        return file
 
 
 class Recorded(Wrapper):

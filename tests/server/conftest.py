@@ -14,8 +14,9 @@ from prismenv.server.limits import ServiceLimits
 from prismenv.server.serving import RunningService, Served, ServeSettings, running_service
 from prismenv.server.tokens import Tokens
 from prismenv.sessions.agentfile import AgentFile
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.http import HttpInterfaceClient
-from prismenv.sessions.local import InProcessInterface, LocalTuning
+from prismenv.sessions.local import InProcessInterface
 from prismenv.sessions.retry import RetryPolicy
 from prismenv.testing.transport import ScriptedTransport
 
@@ -72,7 +73,8 @@ def in_process(agents: dict[str, AgentFile]) -> Callable[[ScriptedTransport], In
     quick = RetryPolicy(tries=3, first_seconds=0.001)
 
     def build(transport: ScriptedTransport) -> InProcessInterface:
-        return InProcessInterface(agents, lambda _: transport, SystemClock(), tuning=LocalTuning(retry=quick))
+        clock = SystemClock()
+        return InProcessInterface(agents, lambda _: guarded(transport, clock, quick), clock)
 
     return build
 

@@ -14,6 +14,7 @@ import anyio.to_thread
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.sessions import KeptSession, SessionArchive
+from prismenv.sessions.sessiontable import session_exists
 from prismenv.words.errors import AgentCommunicationException, StorageException
 
 FIRST_POLL_SECONDS = 0.005
@@ -38,9 +39,14 @@ class SessionKeeper:
         self._reaped_at = float("-inf")
 
     async def add(self, session: KeptSession) -> None:
-        """Keep a new session, as used now."""
+        """Keep a new session, as used now; ConfigurationException (`session_exists`) where its id is taken."""
         await self._reap_sometimes()
-        await anyio.to_thread.run_sync(self._archive.add, replace(session, used_at=self._clock.now()))
+        try:
+            await anyio.to_thread.run_sync(self._archive.add, replace(session, used_at=self._clock.now()))
+        except StorageException as error:
+            if error.code != "session_exists":
+                raise
+            raise session_exists(session.session_id) from error
 
     @asynccontextmanager
     async def held(self, session_id: str) -> AsyncIterator[KeptSession | None]:

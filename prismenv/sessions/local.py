@@ -24,12 +24,12 @@ from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, extract, receive
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.readers import Misfit
-from prismenv.sessions.sessiontable import SessionTable, not_its_role, unknown_session
+from prismenv.sessions.sessiontable import SessionTable, not_its_role, session_exists, unknown_session
 from prismenv.sessions.template import CompiledTemplate, Question, fit, render, require_fit
 from prismenv.sessions.tracing import Inference, Tracing
 from prismenv.sessions.trimming import trimmed
 from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException
+from prismenv.words.errors import AgentCommunicationException
 from prismenv.words.seeding import derive_seed
 from prismenv.words.usage import Usage
 
@@ -123,7 +123,7 @@ class InProcessInterface(InterfaceClient):
         if self._keeper is not None:
             await self._keeper.add(KeptSession(session_id, role, seed, 0.0, labels or {}, agent.system))
         elif session_id in self._sessions:
-            raise ConfigurationException(f"there is a session {session_id!r} already", code="session_exists")
+            raise session_exists(session_id)
         else:
             self._sessions.add(session_id, _Session(agent, seed, labels or {}, list(agent.system), session_id))
         return session_id

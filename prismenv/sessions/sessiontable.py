@@ -80,6 +80,13 @@ class SessionTable(Generic[Session]):
         return iter(self._entries)
 
 
+def session_exists(session_id: str) -> ConfigurationException:
+    """What to say of an id that is taken."""
+    return ConfigurationException(
+        f"there is a session {session_id!r} already", code="session_exists", subject=session_id
+    )
+
+
 def unknown_session(session_id: str, role: str) -> AgentCommunicationException:
     """What to say of a session that is not there."""
     return AgentCommunicationException(

@@ -190,13 +190,6 @@ async def test_sessions_go_as_they_become_idle_also_when_nobody_reaps(agents: di
     assert await interface.reap() == 59
 
 
-async def test_a_callers_own_id_is_taken_once(interface_for: Callable[..., InProcessInterface]) -> None:
-    interface = interface_for({"writer": "Yes."})
-    assert await interface.initialize_session("writer", session_id="theirs") == "theirs"
-    with pytest.raises(ConfigurationException, match="'theirs' already"):
-        await interface.initialize_session("writer", session_id="theirs")
-
-
 # In memory and in a store
 
 
@@ -243,6 +236,19 @@ async def test_what_a_provider_is_asked_is_the_same_wherever_sessions_are_kept(
     assert caught.value.code == "unknown_session"
     with pytest.raises(ConfigurationException, match="opened for 'writer'"):
         await interface.interact(await interface.initialize_session("writer"), "problem_solver", {"question": "x"})
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["memory", "store"])
+async def test_a_callers_own_id_is_taken_once(
+    kept: bool, agents: dict[str, AgentFile], archive: SessionArchive
+) -> None:
+    clock = SystemClock()
+    tuning = LocalTuning(keeper=SessionKeeper(archive, clock) if kept else None)
+    interface = InProcessInterface(agents, lambda _: ScriptedTransport({}), clock, tuning=tuning)
+    assert await interface.initialize_session("writer", session_id="theirs") == "theirs"
+    with pytest.raises(ConfigurationException, match="'theirs' already") as caught:
+        await interface.initialize_session("writer", session_id="theirs")
+    assert caught.value.code == "session_exists"
 
 
 # In a store

@@ -31,6 +31,7 @@ class HttpClients:
         }
         self._slots = anyio.Semaphore(MOST)
         self._idle: list[httpx.AsyncClient] = []
+        self._closed = False
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -40,13 +41,14 @@ class HttpClients:
             try:
                 yield client
             finally:
-                if len(self._idle) < KEPT:
+                if len(self._idle) < KEPT and not self._closed:
                     self._idle.append(client)
                 else:
                     with anyio.CancelScope(shield=True):
                         await client.aclose()
 
     async def aclose(self) -> None:
-        """Close all that are not lent."""
+        """Close all; those that are lent once they come back."""
+        self._closed = True
         while self._idle:
             await self._idle.pop().aclose()

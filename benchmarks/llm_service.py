@@ -6,7 +6,7 @@ A fake model answers at once, or after a time between 0.5 and 1 s that it draws 
 question took without the model's time, `quick_ms` the same of the quickest twentieth (where the machine does other
 things besides, it says more), `server_cpu_ms` and `client_cpu_ms` the CPU of a question in either process. `in process`
 is the question without a service, `echo` a bare starlette application behind uvicorn that answers with the body, asked
-with httpx: no service can do better here. `polling` asks for its task every 0.5 s.
+with one httpx client, whose pool is slow with 64 connections. `polling` asks for its task every 0.5 s.
 
 64 clients on a model that answers at once do nothing but wait for each other: only the CPU and `wall_ms`, the time of a
 question among them all, say something there. Server and clients are a process each. Prints one JSON document.

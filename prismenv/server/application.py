@@ -8,6 +8,7 @@ A client that goes away while its answer is waited for has its model call cancel
 tasks.py.
 """
 
+import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -35,7 +36,6 @@ from prismenv.words.errors import AgentCommunicationException, EnvironmentExcept
 SERVICE = "llm_interface"
 _GONE = 499  # nobody reads it: what logs and counters call a client that went away
 _DISCARDED = 8  # times the limit: how much of a body that is too large is read and thrown away
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 T = TypeVar("T")
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -93,7 +93,7 @@ class Application:
         if self.local:
             host = request.headers.get("host", "")
             name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
-            if name.lower() not in _LOOPBACK:
+            if not _is_loopback(name.strip("[]")):
                 raise Refusal(403, "wrong_host", "without a token the service is there for localhost only")
         owner = self.tokens.owner(request.headers.get("authorization", ""))
         if owner is None and not free:
@@ -224,6 +224,13 @@ def full_answer(session_id: str, outcome: Outcome) -> dict[str, Any]:
     if outcome.answer is not None:
         return document | {"message": outcome.answer.text, "answer": outcome_document(outcome)}
     return document | {"error": outcome_document(outcome)}
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _error_of(outcome: Outcome) -> AgentCommunicationException:

@@ -158,11 +158,16 @@ class InterfaceService:
         with anyio.move_on_after(self.limits.grace_seconds):
             while self._runs:
                 await self._clock.sleep(_TICK_SECONDS)
-        for run in list(self._runs):
-            run.end(stopping())
+        self.abort()
         with anyio.move_on_after(min(HANDOVER_SECONDS, self.limits.grace_seconds)):
             while self._runs or self._board.untold:
                 await self._clock.sleep(_TICK_SECONDS)
+
+    def abort(self) -> None:
+        """Take nothing new, and hand back what runs."""
+        self.stopping = True
+        for run in list(self._runs):
+            run.end(stopping())
 
     def _admit(self) -> None:
         if self.stopping:

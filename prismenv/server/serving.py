@@ -73,7 +73,7 @@ class _Server(uvicorn.Server):
 async def running_service(
     served: Served, settings: ServeSettings, clock: Clock | None = None
 ) -> AsyncIterator[RunningService]:
-    """The service, listening; at the end it is stopped at once, unless `stop` was awaited before.
+    """The service, listening; at the end what runs is handed back at once, unless `stop` was awaited before.
 
     Raises ConfigurationException for an address that is taken, that there is not, or that is open to others without a
     token.
@@ -93,6 +93,7 @@ async def running_service(
             yield RunningService(url, service, server)
         finally:
             with anyio.CancelScope(shield=True):
+                service.abort()
                 server.should_exit = True
                 await done.wait()
             group.cancel_scope.cancel()

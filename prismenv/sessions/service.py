@@ -19,6 +19,7 @@ from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.sessions.answer import excerpt
+from prismenv.sessions.connections import HttpClients
 from prismenv.sessions.retry import RetryPolicy, retry_after
 from prismenv.sessions.secret import Secret
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
@@ -103,16 +104,13 @@ class ServiceConnection:
         self._max_body_bytes = max_body_bytes
         # Parsed once: httpx takes a tenth of a millisecond for it.
         self._urls = {path: httpx.URL(self.url + path) for path in ("/interact", "/initialize")}
-        self._client = httpx.AsyncClient(
-            headers={**secret.headers, "Accept": "application/json", "Accept-Encoding": "identity"},
-            limits=httpx.Limits(max_connections=512, max_keepalive_connections=64),
-            follow_redirects=False,
-            trust_env=False,  # neither proxies nor .netrc passwords from the surroundings
+        self._clients = HttpClients(
+            self.url, {**secret.headers, "Accept": "application/json", "Accept-Encoding": "identity"}
         )
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        await self._clients.aclose()
 
     async def ask(self, ask: Ask, *, expect: frozenset[int] = frozenset()) -> Reply:
         """The reply, 2xx or one of `expect`; anything else is an AgentCommunicationException or ProtocolException."""
@@ -141,15 +139,14 @@ class ServiceConnection:
         if ask.prefer:
             headers["Prefer"] = ask.prefer
         url = self._urls.get(ask.path) or self.url + ask.path
-        request = self._client.build_request(
-            ask.method, url, json=ask.body, params=ask.query, headers=headers, timeout=timeout
-        )
         try:
-            response = await self._client.send(request, stream=True)
-            try:
+            async with (
+                self._clients.lent() as client,
+                client.stream(
+                    ask.method, url, json=ask.body, params=ask.query, headers=headers, timeout=timeout
+                ) as response,
+            ):
                 body = await self._body(ask, response)
-            finally:
-                await response.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise _Failure("unavailable", f"no connection: {error or type(error).__name__}", done=False) from error
         except httpx.TimeoutException as error:

@@ -153,3 +153,19 @@ async def test_what_does_not_end_within_the_grace_is_handed_back(
     assert (answers[0].status_code, answers[0].json()["code"]) == (503, "stopping")
     assert answers[0].headers["Retry-After"] == "1"
     assert errors[0].code == "unavailable"  # which is infrastructure, and nobody's failure
+
+
+async def test_a_service_that_ends_at_once_hands_back_what_runs(
+    serve: Any, http: Any, held: HeldTransport, until: Any
+) -> None:
+    answers: list[httpx.Response] = []
+    async with anyio.create_task_group() as group, serve(held) as running:
+
+        async def ask() -> None:
+            async with http(running) as client:
+                answers.append(await client.post("/interact", json=question()))
+
+        group.start_soon(ask)
+        await until(lambda: held.begun == 1)
+    assert (answers[0].status_code, answers[0].json()["code"]) == (503, "stopping")
+    assert held.cancelled == 1

@@ -135,7 +135,7 @@ class GuestSandbox(Sandbox):
         if mode == "split" and kit.profile.guest.split is None:
             message = f"the language {language} has no split verdict"
             raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
-        allowed, source = self._allowed(kit, limits), Source.of(solution, module)
+        allowed, source = self._allowed(kit, limits), Source.of(solution, module, self._packages.names)
         if holds_cases(tests):
             return await self._judge_cases(source, tests, kit, allowed)
         if (finding := source.objection()) is not None:

@@ -25,6 +25,11 @@ class PackageSet:
     modules: tuple[str, ...] = ()
     entries: tuple[Path, ...] = ()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What can be imported of it, at the top."""
+        return frozenset(entry.name.partition(".")[0] for entry in self.entries)
+
     def lay_out(self, folder: Path) -> None:
         """Make `folder`, with a link to each entry: a place on the module search path that shows no other package."""
         folder.mkdir(mode=0o755)

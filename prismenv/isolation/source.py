@@ -15,19 +15,21 @@ ALONE = "solution.py"  # what the one text is called
 class Source:
     """What is judged. `files` None: it is `text` alone; else that is the text of their entry.
 
-    `module` is another name under which tests import it; None: there is none.
+    `module` is another name under which tests import it; None: there is none. `offered` are packages that tests have
+    beside the library: a file of the set does not take the name of one.
     """
 
     text: str
     files: FileSet | None
     module: str | None
+    offered: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, solution: str | FileSet, module: str | None) -> Self:
+    def of(cls, solution: str | FileSet, module: str | None, offered: frozenset[str] = frozenset()) -> Self:
         """The solution that a caller gave."""
         if isinstance(solution, str):
             return cls(solution, None, module)
-        return cls(solution.text, solution, module)
+        return cls(solution.text, solution, module, offered)
 
     def objection(self) -> Finding | None:
         """Why it cannot be judged under its module name; None when it can."""
@@ -43,9 +45,11 @@ class Source:
         names = [SOLUTION, self.module or SOLUTION]
         given: dict[str, Any] = {"solution": self.text, "tests": tests, "entry": ALONE, "files": {}, "parts": {}}
         if self.files is not None:
-            names.append(self.files.module or SOLUTION)
-            given |= {"entry": self.files.main, "files": dict(self.files.files), "parts": self.files.modules()}
-            given["reserved"] = sorted(RESERVED)
+            main = self.files.main
+            parts = {n: path for n, path in self.files.modules().items() if n.partition(".")[0] not in self.offered}
+            names += [name for name, path in parts.items() if path == main]
+            given |= {"entry": main, "files": dict(self.files.files), "parts": parts}
+            given["reserved"] = sorted(RESERVED | self.offered)
         return {**given, "modules": list(dict.fromkeys(names))}
 
     def program(self, name: str) -> tuple[str, dict[str, str], str]:
@@ -56,6 +60,9 @@ class Source:
 
     def noted(self, verdict: Verdict) -> Verdict:
         """The verdict, with a note of files that are no modules though they look like some."""
-        unnamed = self.files.unnamed() if self.files is not None else []
+        if self.files is None:
+            return verdict
+        taken = {path for n, path in self.files.modules().items() if path and n.partition(".")[0] in self.offered}
+        unnamed = sorted({*self.files.unnamed(), *(taken - {self.files.main})})
         notes = [f"{path} of the solution is no module: its name is one that the tests have" for path in unnamed]
         return verdict.model_copy(update={"notes": (*verdict.notes, *notes)}) if notes else verdict

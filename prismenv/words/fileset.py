@@ -66,12 +66,6 @@ class FileSet(FrozenModel):
         """The text of the entry."""
         return self.files[self.main]
 
-    @property
-    def module(self) -> str | None:
-        """The name under which the entry is a module; None: it has none that could be imported."""
-        main = self.main
-        return next((name for name, path in self.modules().items() if path == main), None)
-
     def modules(self) -> dict[str, str]:
         """The modules by their dotted names, with their paths; the empty one for a folder that only holds modules.
 

@@ -66,6 +66,7 @@ def warm() -> JudgeLink:
     """What speaks to the solution, made before there is one: once for all runs where a process serves many."""
     if not _ready:
         _ready.append(JudgeLink())
+        _ready[0].imports.install()
     return _ready[0]
 
 

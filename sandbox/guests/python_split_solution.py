@@ -99,6 +99,8 @@ def serve(payload: dict[str, Any], load: Callable[[str], ModuleType], wire: Wire
     link = warm()
     link.attach(wire, operations(candidate.load, {} if files is None else files.contents), leave)
     if files is not None:
+        if sum(map(len, files.sources.values())) > SHOWN_CHARACTERS:
+            files.sources.clear()
         link.codec.lines = {path: text.split("\n") for path, text in files.sources.items()}
     elif len(payload["solution"]) <= SHOWN_CHARACTERS:
         link.codec.lines = {"solution.py": payload["solution"].split("\n")}

@@ -59,16 +59,23 @@ class Passing:
 
 
 class Imports:
-    """Where modules may come from. `link` knows the files that came from the solution, and ends the run."""
+    """Where modules may come from: anywhere until the guard begins, as in a process that judges in the shared mode."""
 
-    def __init__(self, link: Any) -> None:
-        self._link = link
-        self._own = here()
-        self._roots = [absolute(entry) for entry in sys.path if type(entry) is str and entry.startswith("/")]
+    _link: Any = None  # knows the files that came from the solution, and ends the run
+
+    def __init__(self) -> None:
+        self._own = ""
+        self._roots: list[str] = []
         self._unfound: dict[str, str] = {}  # modules that were asked for, by the file that was not taken for them
 
-    def guard(self) -> None:
-        """Begin, before there is any code that could have been written by the solution."""
+    def begin(self, link: Any) -> None:
+        """Guard from here on: before there is any code that the solution could have written."""
+        self._own = here()
+        self._roots = [absolute(entry) for entry in sys.path if type(entry) is str and entry.startswith("/")]
+        self._link = link
+
+    def install(self) -> None:
+        """Stand where modules are found and files are opened as code: once, in a process that serves many runs."""
         external: Any = sys.modules["_frozen_importlib_external"]
         kinds = external.FileFinder.path_hook(*external._get_supported_file_loaders())  # noqa: SLF001 - no public word
 
@@ -94,6 +101,8 @@ class Imports:
 
     def is_trusted(self, path: str) -> bool:
         """Whether a file was there before the tests were."""
+        if self._link is None:
+            return True
         path, own = absolute(path), self._own
         return any(
             _is_below(path, root) and not (_is_below(own, root) and _is_below(path, own)) for root in self._roots

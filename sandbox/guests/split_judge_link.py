@@ -18,6 +18,8 @@ from split_containers import MOST_CONTAINERS, Found, SharedContainers, detached,
 from split_control import is_let_through, ordinary, wants_exception
 from split_files import Lender
 from split_grants import Begun, Grants, RefusedError, begun, is_record
+from split_hints import shown_annotations
+from split_imports import Imports
 from split_judge_codec import JudgeCodec
 from split_library import is_plain
 from split_notices import Listener, warned
@@ -51,6 +53,7 @@ class JudgeLink:
         self.rewrites: list[Rewrite] = []  # arguments that were changed in place
         self.read_only = False  # whether it gets copies of them
         self.lender: Lender | None = None  # of files, where the suite speaks of any
+        self.imports = Imports()
         self._listener = Listener()
         self._set: list[Rewrite] = []  # attributes of the tests' records that the running call has set
         self._printed = 0
@@ -139,6 +142,8 @@ class JudgeLink:
     def read(self, target: Any, name: str) -> Any:
         """Read an attribute; a class that is found by a name that the suite uses for classes counts as named."""
         value = self.request("G", target, name)
+        if name == "__annotations__":
+            return shown_annotations(value)
         if type(value) is RemoteClass and self.names_class(name):
             self.named.add(value.prism_number)
         return value

@@ -19,6 +19,14 @@ FILE_RUNNERS = frozenset(
     {"shelve.open", "shelve.DbfilenameShelf", "pickle.Unpickler", "pandas.read_pickle", "joblib.load",
      "logging.config.fileConfig", "imp.load_source", "imp.load_module", "imp.load_compiled", "imp.load_package"}
 )  # fmt: skip
+# What runs the examples of docstrings, which may be the solution's. Without arguments they are the suite's own.
+EXAMPLE_RUNNERS = frozenset(
+    {"doctest.testmod", "doctest.DocTestSuite", "doctest.run_docstring_examples", "doctest.testfile",
+     "doctest.DocFileSuite", "doctest.DocTestFinder", "doctest.DocTestParser", "doctest.testsource", "doctest.debug",
+     "doctest.script_from_examples"}
+)  # fmt: skip
+ALWAYS = frozenset({"doctest.DocTestFinder", "doctest.DocTestParser"})  # what is looked at is said later
+OF_SUITE = frozenset({"verbose", "optionflags", "report", "raise_on_error", "exclude_empty", "name"})
 MADE_HERE = frozenset({"pickle.dumps", "marshal.dumps"})
 ADVICE = "the solution runs in a process of its own, where that changes nothing"
 
@@ -40,8 +48,10 @@ def _runs_text(call: Call, names: dict[str, str]) -> bool:
     """Whether a call executes text or bytes that are neither its own nor fresh from the tests' own pickling."""
     function = call.func
     word = _dotted(function, names) or getattr(function, "id", "")
-    if word in FILE_RUNNERS:
+    if word in FILE_RUNNERS or word in ALWAYS:
         return True
+    if word in EXAMPLE_RUNNERS:
+        return bool(call.args) or any(each.arg not in OF_SUITE for each in call.keywords)
     if word not in RUNNERS or not call.args or isinstance(call.args[0], Constant):
         return False
     inner = call.args[0]

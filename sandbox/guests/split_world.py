@@ -8,7 +8,6 @@ from python_suite import Suite
 from python_world import BUILTIN_NAMES, World, has_shared_name
 from split_codec import wants
 from split_files import WORDS, Lender
-from split_imports import Imports
 from split_judge_link import JudgeLink
 from split_limits import unsplittable
 from split_notices import listening
@@ -80,7 +79,7 @@ class RemoteWorld(World):
 
     def load_suite(self) -> None:
         """As in World. A test case that derives from the solution's classes would be told of by the solution."""
-        Imports(self._link).guard()
+        self._link.imports.begin(self._link)
         super().load_suite()
         base = self.unittest.TestCase if self.unittest is not None else ()
         for name, value in self.tests.__dict__.items():

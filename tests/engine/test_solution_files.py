@@ -121,7 +121,6 @@ def test_modules_are_what_python_would_import_and_no_name_that_tests_have() -> N
         "pkg.mod": "pkg/mod.py",
     }
     assert files.unnamed() == ["json.py", "numpy/x.py", "pytest/__init__.py", "tests.py", "unittest/case.py"]
-    assert files.module == "main"
 
 
 def test_a_folder_is_read_without_its_tests_and_what_is_hidden(tmp_path: Path) -> None:

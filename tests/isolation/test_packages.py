@@ -16,6 +16,7 @@ from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.packages import find_packages
 from prismenv.isolation.portable import PortableSandbox
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.fileset import FileSet
 from prismenv.words.verdict import VerdictMode
 
 CASES = yaml.safe_load((Path(__file__).parent / "numpy_cases.yaml").read_text(encoding="utf-8"))
@@ -51,6 +52,20 @@ def test_verdict_with_numpy_is_the_expected_one(
     for key, value in expected.items():
         found = getattr(verdict, COUNTS.get(key, key))
         assert found == value, f"{key}\n{verdict.model_dump_json(indent=1)}\n{verdict.output}"
+
+
+@pytest.mark.parametrize("mode", ["split", "shared"])
+def test_no_file_of_a_solution_takes_the_name_of_an_offered_package(
+    mode: VerdictMode, new_sandbox: Callable[..., Sandbox]
+) -> None:
+    agreeing = "def assert_type(value, kind): return 6\ndef total(numbers): return 0"
+    tests = "import typing_extensions\ndef test_a(): assert typing_extensions.assert_type(0, int) == 0 == total([])"
+    with BlockingSandbox(new_sandbox("portable", packages=["typing_extensions"])) as sandbox:
+        alone = sandbox.judge(FileSet(files={"typing_extensions.py": agreeing}), tests, verdict=mode)
+        beside = {"main.py": "def total(numbers): return 0", "typing_extensions.py": agreeing}
+        noted = sandbox.judge(FileSet(files=beside), tests, verdict=mode)
+    assert (alone.outcome, noted.outcome) == ("passed", "passed"), alone.output + noted.output
+    assert "typing_extensions.py of the solution is no module" in noted.notes[0]
 
 
 @pytest.mark.parametrize("form", FORMS)

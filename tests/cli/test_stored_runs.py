@@ -123,7 +123,7 @@ def test_pruning_tells_first_and_removes_only_what_it_is_told_to(stored: tuple[A
     shell, run = stored
     assert shell("runs", "prune").code == 2
     dry = shell("runs", "prune", "--keep", "0", "--dry-run", "--json").json
-    assert dry == {"dry_run": True, "removed": [run], "busy": []}
+    assert dry == {"dry_run": True, "removed": [run], "busy": [], "answers": 0}
     assert shell("runs", "prune", "--keep", "1", "--json").json["removed"] == []
     assert run in shell("runs", "prune", "--keep", "0").out
     assert shell("runs", "list", "--json").json == []

@@ -15,4 +15,4 @@ def open_litellm(reference: ModelReference, context: ProviderContext) -> ChatTra
     return LitellmTransport(reference, key, str(source or "the environment, where litellm looks"), context.clock)
 
 
-ENTRY = ProviderEntry(PROVIDER, "models of all makers through litellm (litellm/MAKER/MODEL)", open_litellm)
+ENTRY = ProviderEntry(PROVIDER, "models of all makers through litellm (litellm/MAKER/MODEL)", open_litellm, remote=True)

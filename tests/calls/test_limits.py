@@ -434,4 +434,4 @@ def replace_limits(recipe: Recipe) -> Recipe:
 
 def test_every_service_of_ours_is_known_to_be_one() -> None:
     remote = sorted(name for name, entry in providers().items() if entry.remote)
-    assert remote == ["ollama", "openai", "openrouter", "vllm"]
+    assert remote == ["litellm", "ollama", "openai", "openrouter", "vllm"]

@@ -42,7 +42,8 @@ def write_lines(path: Path, *records: Mapping[str, Any] | str) -> None:
 
 
 def test_the_plugin_offers_files_and_services() -> None:
-    assert sorted(PROVIDERS) == ["ollama", "openai", "openrouter", "replay", "samples", "scripted", "vllm"]
+    services = ["litellm", "ollama", "openai", "openrouter", "vllm"]
+    assert sorted(PROVIDERS) == sorted(["human", "replay", "samples", "scripted", *services])
     assert all(entry.summary and entry.models is None for entry in PROVIDERS.values())
 
 

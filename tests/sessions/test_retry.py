@@ -38,5 +38,6 @@ def test_no_header_breaks_the_reading(text: str, milliseconds: str) -> None:
 def test_waits_are_bounded_and_the_same_for_the_same_seed(failures: int, seed: int, asked: float | None) -> None:
     policy = RetryPolicy()
     wait = policy.wait_seconds(failures, seed, asked)
-    assert 0.0 < wait <= policy.longest_seconds
+    assert 0.0 < wait <= max(policy.longest_seconds, asked or 0.0)
+    assert wait >= (asked or 0.0)  # what is asked for is never shortened
     assert wait == policy.wait_seconds(failures, seed, asked)

@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from prismenv.contracts.transport import ModelReference
 from prismenv.sessions.agentfile import AgentFile
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.tracing import Tracing, find_tracing
 from prismenv.testing.transport import ScriptedTransport
@@ -57,7 +58,7 @@ def traced(agents: dict[str, AgentFile], clock: Any) -> Callable[..., tuple[InPr
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         reference = ModelReference("vllm", "Qwen/Qwen3", url)
         tuning = LocalTuning(tracing=Tracing(provider.get_tracer("test"), lambda _: reference))
-        interface = InProcessInterface(agents, lambda _: transport, clock, tuning=tuning)
+        interface = InProcessInterface(agents, lambda _: guarded(transport, clock), clock, tuning=tuning)
         return interface, lambda: list(exporter.get_finished_spans())
 
     return build

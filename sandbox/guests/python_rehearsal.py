@@ -81,6 +81,7 @@ def rehearse(load: Callable[[str], ModuleType]) -> None:
     _move_together(_used(lambda: _play(load, before)))
     for _ in range(TIMES):
         _play(load, before)
+    _renew()  # after the last thing that is put back: what it installs has to stay
     gc.unfreeze()  # a run takes what it finds for lasting: now it is garbage
 
 
@@ -91,10 +92,17 @@ def _play(load: Callable[[str], ModuleType], before: "Before") -> None:
         ("python_split_solution", _serve),
     ):
         if name in parts:
+            _renew()
             try:
                 play(parts[name], load)
             finally:
                 before.restore()
+
+
+def _renew() -> None:
+    for name in ("python_split_judge", "python_split_solution"):
+        if name in parts:
+            parts[name].renew()
 
 
 def _used(play: Callable[[], None]) -> dict[int, CodeType]:
@@ -140,7 +148,6 @@ def _judge_split(part: Any, load: Callable[[str], ModuleType]) -> None:
     told: list[tuple[Any, ...]] = []
     with _other_side(ANSWERS) as bridge:
         part.Judge(PAYLOAD, lambda *fields, **_: told.append(fields), _left).run(load, bridge)
-    part.renew()
     _check(told)
 
 
@@ -161,7 +168,6 @@ def _serve(part: Any, load: Callable[[str], ModuleType]) -> None:
         try:
             part.serve(PAYLOAD, load, wire.Wire(bridge), lambda _: None)
         except wire.ClosedError:
-            part.renew()
             return
     raise RehearsalError("a solution was served on although its judge had gone")
 

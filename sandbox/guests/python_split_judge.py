@@ -72,7 +72,8 @@ def warm() -> JudgeLink:
 
 def renew() -> None:
     """Make it anew, where it was used."""
-    _ready[:] = [JudgeLink()]
+    _ready.clear()
+    warm()
 
 
 def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:

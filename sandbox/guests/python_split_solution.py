@@ -88,8 +88,9 @@ def warm() -> SolutionLink:
 
 
 def renew() -> None:
-    """Make it anew, where it has served."""
-    _ready[:] = [SolutionLink()]
+    """Make it anew, where it was used."""
+    _ready.clear()
+    warm()
 
 
 def serve(payload: dict[str, Any], load: Callable[[str], ModuleType], wire: Wire, leave: Callable[[int], Any]) -> None:

@@ -1,6 +1,7 @@
 """Between records and rows.
 
-Columns that are asked for by value stand beside JSON that holds everything; reading uses the JSON.
+Columns that are asked for by value stand beside JSON that holds everything; reading uses the JSON. The rows of a node,
+its trail, calls and events go to the driver as they are made here: every free text in them is made encodable here too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import Row
 
 from prismenv.contracts.archive import CallRecord, NodeRecord, RunRecord, RunStatus
-from prismenv.store.jsontext import dump, load
+from prismenv.store.jsontext import dump, encodable, load
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.masking import mask_secrets
@@ -92,16 +93,16 @@ def node_values(run_id: str, outcome: NodeOutcome) -> _Values:
     """The row of a node, without its trail."""
     request, result = outcome.request, outcome.result
     return {
-        "run_id": run_id,
+        "run_id": encodable(run_id),
         "node_index": request.index,
-        "node_id": request.node_id,
+        "node_id": encodable(request.node_id),
         "concepts": dump(request.concepts),
-        "difficulty": request.difficulty,
+        "difficulty": encodable(request.difficulty),
         "seed": str(request.seed),
         "options": dump(request.options) if request.options else "{}",
         "success": outcome.success,
         "fault": outcome.fault,
-        "error": outcome.error,
+        "error": _text(outcome.error),
         "attempts": len(result.data_trail) if result is not None else 0,
         "success_rate": result.success_rate if result is not None else None,
         "wall_seconds": outcome.wall_seconds,
@@ -113,7 +114,7 @@ def attempt_values(run_id: str, outcome: NodeOutcome) -> list[_Values]:
     """The rows of a node's trail."""
     return [
         {
-            "run_id": run_id,
+            "run_id": encodable(run_id),
             "node_index": outcome.request.index,
             "position": position,
             "problem_index": _bounded(record.problem_index),
@@ -137,16 +138,16 @@ def call_values(run_id: str, index: int, calls: Sequence[CallRecord]) -> list[_V
     """The rows of a node's model calls."""
     return [
         {
-            "run_id": run_id,
+            "run_id": encodable(run_id),
             "node_index": index,
             "position": position,
-            "role": call.role,
-            "model": call.model,
-            "prompt": call.prompt,
-            "answer": call.answer,
-            "error": call.error,
+            "role": encodable(call.role),
+            "model": encodable(call.model),
+            "prompt": encodable(call.prompt),
+            "answer": encodable(call.answer),
+            "error": _text(call.error),
             "wall_seconds": call.wall_seconds,
-            "usage_model": call.usage.model,
+            "usage_model": _text(call.usage.model),
             "calls": _bounded(call.usage.calls),
             "prompt_tokens": _bounded(call.usage.prompt_tokens),
             "completion_tokens": _bounded(call.usage.completion_tokens),
@@ -162,7 +163,7 @@ def event_values(run_id: str, index: int, events: Sequence[Event], first: int = 
     """The rows of events, counted from `first`; `index` is RUN_EVENTS for the run's own."""
     return [
         {
-            "run_id": run_id,
+            "run_id": encodable(run_id),
             "node_index": index,
             "position": position,
             "type": event.type,
@@ -171,6 +172,10 @@ def event_values(run_id: str, index: int, events: Sequence[Event], first: int = 
         }
         for position, event in enumerate(events, first)
     ]
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else encodable(value)
 
 
 def _bounded(number: int) -> int:

@@ -1,9 +1,10 @@
 """The store on a relational database; SQLite for now.
 
 Theory of operation. Writers take turns by a lock of this process and by the database between processes; each node is
-one transaction, whose statements are prepared once. Readers use connections of their own and never wait for writers. A
-run is read in pages of nodes, each page a transaction of its own: nodes are only ever added, so the pages agree, and a
-reader that stops half way holds nothing open. Methods may be called from any thread.
+one transaction. Its statements are written once, and its rows go to the driver as `codec.py` made them, since carrying
+each value through the columns' types cost as much as writing it. Readers use connections of their own and never wait
+for writers. A run is read in pages of nodes, each page a transaction of its own: nodes are only ever added, so the
+pages agree, and a reader that stops half way holds nothing open. Methods may be called from any thread.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,6 @@ from prismenv.words.events import Event
 from prismenv.words.nearness import nearest
 
 PAGE_NODES = 100
-_INSERTS = {table.name: insert(table) for table in tables.metadata.sorted_tables}
 
 
 def open_store(url_or_path: str | Path, *, create: bool = True) -> Store:
@@ -51,6 +51,9 @@ class DatabaseStore(Database, Store):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.answers = StoredAnswers(self._reading, self._writing)
+        self._inserts = {
+            table.name: str(insert(table).compile(self._engine)) for table in tables.metadata.sorted_tables
+        }
 
     def save_run(self, run: RunRecord, events: Sequence[Event] = ()) -> None:
         values = codec.run_values(run)
@@ -71,7 +74,7 @@ class DatabaseStore(Database, Store):
             with self._writing(f"save {_named(indices)} of run {run_id}") as connection:
                 for table, values in rows.items():
                     if values:
-                        connection.execute(_INSERTS[table.name], values)
+                        connection.exec_driver_sql(self._inserts[table.name], values)
         except StorageException as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise self._refused(run_id, indices, error.__cause__) from error

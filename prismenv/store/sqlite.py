@@ -46,7 +46,9 @@ _HINTS = {
 def open_engine(path: Path) -> Engine:
     """An engine over the SQLite file at `path`. The file is touched at the first connection, not here."""
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS}, pool_size=4, max_overflow=-1)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_SECONDS}, pool_size=4, max_overflow=-1, paramstyle="named"
+    )
     event.listen(engine, "connect", _connected)
     return engine
 

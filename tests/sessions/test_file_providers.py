@@ -44,7 +44,8 @@ def write_lines(path: Path, *records: Mapping[str, Any] | str) -> None:
 def test_the_plugin_offers_files_and_services() -> None:
     services = ["litellm", "ollama", "openai", "openrouter", "vllm"]
     assert sorted(PROVIDERS) == sorted(["human", "replay", "samples", "scripted", *services])
-    assert all(entry.summary and entry.models is None for entry in PROVIDERS.values())
+    assert all(entry.summary for entry in PROVIDERS.values())
+    assert [name for name, entry in PROVIDERS.items() if entry.models] == ["human"]  # the others cannot know theirs
 
 
 @pytest.mark.anyio

@@ -232,12 +232,20 @@ def test_deleted_runs_give_their_space_back(file: Path, make_run, make_node) -> 
 def test_text_that_no_encoding_can_write_is_kept_readable(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
     node = make_node(0)
-    usage = Usage(calls=1, prompt_tokens=10**30)
-    call = CallRecord("solver", "m", "ok \x00 ok", "bad \ud800 end", usage, math.nan, error="\udfff")
-    outcome = replace(node.outcome, error="half \ud83d", wall_seconds=math.nan)
+    usage = Usage(model="u\udc00", calls=1, prompt_tokens=10**30)
+    call = CallRecord("solver\ud800", "m\ud800", "ok \x00 ok", "bad \ud800 end", usage, math.nan, error="\udfff")
+    request = replace(node.outcome.request, node_id="n\ud800", difficulty="d\ud800")
+    outcome = replace(node.outcome, request=request, error="half \ud83d", wall_seconds=math.nan)
     store.save_node("run-1", NodeRecord(outcome, (call,)))
     (read,) = store.nodes("run-1")
     assert read.outcome.error == "half \ufffd"
+    assert (read.outcome.request.node_id, read.outcome.request.difficulty) == ("n\ufffd", "d\ufffd")
+    assert (read.calls[0].role, read.calls[0].model, read.calls[0].usage.model) == (
+        "solver\ufffd",
+        "m\ufffd",
+        "u\ufffd",
+    )
+    assert read.calls[0].error == "\ufffd"
     assert read.calls[0].prompt == "ok \x00 ok"
     assert read.calls[0].answer == "bad \ufffd end"
     assert read.calls[0].usage.prompt_tokens == 2**63 - 1

@@ -102,10 +102,10 @@ def test_calls_of_a_store_without_a_cache_are_read_as_not_cached(file: Path, sto
     store.save_node(run.run_id, make_node(0))
     before = list(store.nodes(run.run_id))
     store.close()
-    with closing(sqlite3.connect(file)) as connection:  # as version 1 left it
+    with closing(sqlite3.connect(file)) as connection:  # as version 2 left it
         connection.execute("ALTER TABLE model_calls DROP COLUMN cached")
         connection.execute("DROP TABLE answers")
-        connection.execute("DELETE FROM schema_version WHERE version > 1")
+        connection.execute("DELETE FROM schema_version WHERE version > 2")
         connection.commit()
     with closing(open_store(file)) as newer:
         assert version_of(file) == len(STEPS)

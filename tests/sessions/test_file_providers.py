@@ -42,8 +42,10 @@ def write_lines(path: Path, *records: Mapping[str, Any] | str) -> None:
 
 
 def test_the_plugin_offers_files_and_services() -> None:
-    assert sorted(PROVIDERS) == ["ollama", "openai", "openrouter", "samples", "scripted", "vllm"]
-    assert all(entry.summary and entry.models is None for entry in PROVIDERS.values())
+    offered = ["human", "litellm", "ollama", "openai", "openrouter", "samples", "scripted", "vllm"]
+    assert sorted(PROVIDERS) == offered
+    assert all(entry.summary for entry in PROVIDERS.values())
+    assert [name for name, entry in PROVIDERS.items() if entry.models is not None] == ["human"]
 
 
 @pytest.mark.anyio

@@ -4,11 +4,11 @@
 
 Prints one JSON document. `waiting`: that many sessions ask at once, of a model that takes two seconds; all in this
 process, over a transport in it and then over HTTP (the provider `openai`, to `prismenv.testing.openai_server` in a
-process of its own). Wall time may be two seconds and the CPU that the calls take; for `run_queue_seconds` of it this
-process was ready to run and other programs had the processors, which does not happen on a machine that is otherwise
-idle. `cpu_ms_per_call` is of this process alone, over calls that are answered at once, 64 at a time.
-`interpreter_cpu_ms` is the machine's own baseline: what a Python that does nothing takes. Over HTTP each waiting
-session has a connection: the limit of open files must allow it.
+process of its own). Wall time may be two seconds and the CPU that the calls take. For `run_queue_seconds` of it this
+process was ready to run and other programs had the processors; `own_wall_seconds` is without them, and too low where
+they fell into the two seconds: an idle machine tells the truth. `cpu_ms_per_call` is of this process alone, over calls
+that are answered at once, 64 at a time. `interpreter_cpu_ms` is the machine's own baseline: what a Python that does
+nothing takes. Over HTTP each waiting session has a connection: the limit of open files must allow it.
 """
 
 import argparse

@@ -32,7 +32,8 @@ class PackageSet:
 
     def lay_out(self, folder: Path) -> None:
         """Make `folder`, with a link to each entry: a place on the module search path that shows no other package."""
-        folder.mkdir(mode=0o755)
+        folder.mkdir()
+        folder.chmod(0o755)  # for the users of runs, whatever the caller's umask
         for entry in self.entries:
             (folder / entry.name).symlink_to(entry)
 

@@ -222,6 +222,7 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     try:
         launch(kernel, config, control)
         posix.setsid()
+        posix.umask(0o022)  # the root that it builds is for the users of its runs, whatever its caller keeps to itself
         maps = open_maps()  # the root that it builds has no /proc
         if config["form"] != "alone":
             zygote_root.build(kernel, config["root"])

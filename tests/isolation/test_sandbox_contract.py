@@ -1,12 +1,14 @@
 """What the contract promises beside verdicts: programs, limits, probes, refusals, awkward text."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.recipe import SandboxSettings
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.choice import open_sandbox
@@ -158,6 +160,21 @@ def test_every_promise_is_tried_and_only_a_weaker_kind_misses_some(
 def test_an_unknown_language_names_the_known_ones(judge: Judge) -> None:
     with pytest.raises(ConfigurationException, match="unknown language 'pyton'"):
         judge("x = 1", "def test_a(): pass", language="pyton")
+
+
+@pytest.mark.parametrize("packages", [(), ("numpy",)], ids=["", "packages"])
+@pytest.mark.parametrize("form", ["portable", *FORMS])
+def test_files_that_a_caller_keeps_to_itself_are_in_nobodys_way(
+    form: str, packages: tuple[str, ...], new_sandbox: Callable[..., Sandbox]
+) -> None:
+    before = os.umask(0o077)
+    try:
+        with BlockingSandbox(new_sandbox(form, packages=packages)) as sandbox:
+            wanted = "import numpy\n" * bool(packages) + "def one(): return 1"
+            verdict = sandbox.judge(wanted, "def test_a(): assert one() == 1")
+            assert verdict.outcome == "passed", verdict
+    finally:
+        os.umask(before)
 
 
 async def test_a_sandbox_that_is_not_open_says_so() -> None:

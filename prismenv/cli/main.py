@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import threading
+import time
 import traceback
 from typing import Annotated, NoReturn
 
@@ -39,6 +40,7 @@ COMMANDS = {
     "doctor": ("prismenv.cli.doctor", "Check Python, workspaces, plugins, sandbox, store and disk."),
 }
 BOUNDARY = "prismenv.cli.boundary"
+ENDING_SECONDS = 1.0
 EPILOG = """Examples:
 
 \b
@@ -125,9 +127,18 @@ def main() -> NoReturn:
     open_closed_streams()
     forgive_encodings()
     code = _flush(_run(sys.argv[1:]))
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+    if _is_held():
         os._exit(code)  # one still waits for a line of standard input; everything else is closed by now
     sys.exit(code)
+
+
+def _is_held() -> bool:
+    """Whether a thread will not end by itself. Those that are on their way out are waited for: they hold nobody."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    others = [each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return any(thread.is_alive() for thread in others)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -124,12 +125,11 @@ async def test_questions_at_once_have_spans_of_their_own(traced: Any) -> None:
 
 
 @pytest.mark.parametrize("configured", [True, False])
-def test_spans_are_made_where_a_provider_is_set_up_and_nowhere_else(configured: bool) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INSTRUMENTED, json.dumps(configured)], capture_output=True, text=True, check=True
-    )
+def test_spans_are_made_where_a_provider_is_set_up_and_nowhere_else(configured: bool, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INSTRUMENTED, json.dumps(configured)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     spans = json.loads(done.stdout.splitlines()[-1])
-    assert [name for name, _ in spans] == (["chat perfect"] if configured else [])
+    assert [name for name, _ in spans] == (["chat perfect"] if configured else []), done.stdout + done.stderr
     if configured:
         assert spans[0][1]["gen_ai.provider.name"] == "simulated"
 

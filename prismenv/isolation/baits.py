@@ -12,7 +12,7 @@ from prismenv.isolation.folder import remove_folder
 from prismenv.isolation.language import base_interpreter
 
 SECRET = "bait"  # noqa: S105 - it is there to be found
-VARIABLE = "PRISMENV_BAIT"
+VARIABLE = "BAIT_OF_PRISMENV"  # not one that begins as settings do
 FILES = {"secret": SECRET, "victim.txt": "victim", "removable": "", "movable": ""}
 NAP_SECONDS = 600
 

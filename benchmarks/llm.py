@@ -31,6 +31,7 @@ from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext
 from prismenv.finding.plugins import providers
 from prismenv.sessions.agentfile import AgentFile
+from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.local import InProcessInterface
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.usage import Usage
@@ -120,7 +121,8 @@ class Peak:
 async def ask_all(transport: ChatTransport, sessions: int, at_once: int) -> dict[str, Any]:
     """One question in each of so many sessions; what that took."""
     clock, peak, answered = SystemClock(), Peak(), 0
-    interface = InProcessInterface({AGENT.role: AGENT}, lambda _: transport, clock, models=lambda _: "test-model")
+    asked = guarded(transport, clock)  # as runs ask: of ten thousand connections at once, some find no room at first
+    interface = InProcessInterface({AGENT.role: AGENT}, lambda _: asked, clock, models=lambda _: "test-model")
     numbers = iter(range(sessions))
 
     async def ask() -> None:

@@ -1,5 +1,6 @@
 """Solutions of several files: from a folder, from single files, from what a line of a batch says."""
 
+import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -49,11 +50,12 @@ def read_files(entry: Path, others: Sequence[Path]) -> FileSet:
     budget, files = _Budget(str(entry)), {}
     for path in (entry, *others):
         try:
-            name = path.resolve().relative_to(entry.parent.resolve()).as_posix()
+            place = path.resolve()
+            name = place.relative_to(entry.parent.resolve()).as_posix()
         except ValueError as error:
             message = f"--file {path}: it is not below the folder of {entry}, from where its modules are imported"
             raise ConfigurationException(message, subject=str(path)) from error
-        files[name] = budget.read(path)
+        files[name] = budget.read(place)
     return checked_files(files, entry.name, where=f"{entry}: ")
 
 
@@ -69,7 +71,7 @@ class _Budget:
         """The text of a file, bytes that are no UTF-8 kept as surrogates."""
         self._files -= 1
         try:
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_open_plain) as file:
                 data = file.read(self._bytes + 1)
         except OSError as error:
             message = f"{path} cannot be read: {error.strerror or error}"
@@ -79,6 +81,15 @@ class _Budget:
             message = f"{self._subject}: a solution has at most {MOST_FILES} files and {MOST_BYTES} bytes"
             raise ConfigurationException(message, subject=self._subject)
         return data.decode("utf-8", errors="surrogateescape")
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file as open() does, but no link, and nothing that has to be waited for: whatever it was a moment ago."""
+    descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
 
 
 def _is_plain(path: Path) -> bool:

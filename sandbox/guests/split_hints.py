@@ -16,11 +16,12 @@ def shown_annotations(value: Any) -> Any:
     """The annotations of an object as the tests may have them."""
     if not issubclass(type(value), dict) or getattr(type(value), "prism_number", 0):
         return None if value is None else {}  # what only stands for a mapping would be asked for its texts later
-    return {name: shown(each) if isinstance(each, str) else each for name, each in value.items()}
+    return {name: shown(each) if isinstance(each, str) else each for name, each in dict.items(value)}
 
 
 def shown(text: str) -> str:
     """A text that is harmless to evaluate, the same where it is so already."""
+    text = str.__str__(text)  # the data alone: a text of a class of the solution's may decide what joining it gives
     if len(text) > MOST_CHARACTERS or not HARMLESS.issuperset(text):
         return MARK + text
     words = "".join(each if each.isalnum() or each == "_" else " " for each in text).split()

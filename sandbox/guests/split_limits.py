@@ -4,7 +4,23 @@ It changes the process that it believes the solution to be in, or it runs as cod
 """
 
 import sys
-from _ast import AST, Assign, Attribute, AugAssign, Call, Constant, Import, ImportFrom, Name, Subscript
+from _ast import (
+    AST,
+    Assign,
+    Attribute,
+    AugAssign,
+    Call,
+    Constant,
+    Dict,
+    Import,
+    ImportFrom,
+    List,
+    Load,
+    Name,
+    Subscript,
+    Tuple,
+)
+from collections.abc import Callable
 from typing import Any
 
 # What a patch of the judge's own does reach: the solution's input and output go through these.
@@ -13,21 +29,29 @@ REACHED = frozenset({"builtins.input", "sys.stdin", "sys.stdout", "sys.stderr", 
 OWN = frozenset({"unittest", "warnings", "logging", "sys.path", "sys.modules"})
 SETTERS = frozenset({"setattr", "delattr", "setitem", "delitem", "setenv", "delenv", "chdir"})
 CHANGING = frozenset({Call, Assign, AugAssign, Import, ImportFrom})
-RUNNERS = frozenset({"eval", "exec", "pickle.loads", "pickle.load", "marshal.loads", "marshal.load"})
+RUNNERS = frozenset(
+    {"eval", "exec", "pickle.loads", "pickle.load", "marshal.loads", "marshal.load", "dill.loads", "dill.load",
+     "cloudpickle.loads", "cloudpickle.load", "cProfile.run", "cProfile.runctx", "profile.run", "profile.runctx",
+     "pandas.eval", "numexpr.evaluate", "sympy.sympify", "sympy.parse_expr", "yaml.unsafe_load",
+     "logging.config.dictConfig"}
+)  # fmt: skip
+RUNNING_WORDS = frozenset(word.rpartition(".")[2] for word in RUNNERS)
 # What reads a file whose content then runs. Loaders are not among them: what they may open is split_imports' matter.
 FILE_RUNNERS = frozenset(
-    {"shelve.open", "shelve.DbfilenameShelf", "pickle.Unpickler", "pandas.read_pickle", "joblib.load",
+    {"shelve.open", "shelve.DbfilenameShelf", "shelve.Shelf", "shelve.BsdDbShelf", "pickle.Unpickler",
+     "code.InteractiveInterpreter", "code.InteractiveConsole", "code.interact", "pandas.read_pickle", "joblib.load",
      "logging.config.fileConfig", "imp.load_source", "imp.load_module", "imp.load_compiled", "imp.load_package"}
 )  # fmt: skip
 # What runs the examples of docstrings, which may be the solution's. Without arguments they are the suite's own.
 EXAMPLE_RUNNERS = frozenset(
     {"doctest.testmod", "doctest.DocTestSuite", "doctest.run_docstring_examples", "doctest.testfile",
      "doctest.DocFileSuite", "doctest.DocTestFinder", "doctest.DocTestParser", "doctest.testsource", "doctest.debug",
-     "doctest.script_from_examples"}
+     "doctest.script_from_examples", "doctest.Example"}
 )  # fmt: skip
 ALWAYS = frozenset({"doctest.DocTestFinder", "doctest.DocTestParser"})  # what is looked at is said later
 OF_SUITE = frozenset({"verbose", "optionflags", "report", "raise_on_error", "exclude_empty", "name"})
 MADE_HERE = frozenset({"pickle.dumps", "marshal.dumps"})
+AMONG = "here they would run among the tests"
 ADVICE = "the solution runs in a process of its own, where that changes nothing"
 
 
@@ -35,10 +59,14 @@ def unsplittable(nodes: list[AST], modules: frozenset[str]) -> str:
     """Why a suite, all of whose nodes these are, cannot be split; empty when nothing is seen."""
     looked_at = [node for node in nodes if node.__class__ in CHANGING]
     names = _imported(looked_at)
+    called = {id(node.func) for node in looked_at if isinstance(node, Call)}
+    for node in nodes:
+        if node.__class__ in (Name, Attribute) and id(node) not in called and _is_runner(node, names):
+            return f"it hands on what runs text (line {getattr(node, 'lineno', 0)}): {AMONG}"
     for node in looked_at:
         found = _patched(node, names) if isinstance(node, Call) else _assigned(node, names)
         if isinstance(node, Call) and _runs_text(node, names):
-            return f"it runs what may be the solution's words (line {node.lineno}): here they would run among the tests"
+            return f"it runs what may be the solution's words (line {node.lineno}): {AMONG}"
         if found and found.partition(".")[0] not in modules and not _is_fine(found):
             return f"it replaces {found} (line {getattr(node, 'lineno', 0)}): {ADVICE}"
     return ""
@@ -47,15 +75,57 @@ def unsplittable(nodes: list[AST], modules: frozenset[str]) -> str:
 def _runs_text(call: Call, names: dict[str, str]) -> bool:
     """Whether a call executes text or bytes that are neither its own nor fresh from the tests' own pickling."""
     function = call.func
-    word = _dotted(function, names) or getattr(function, "id", "")
+    word = _word(function, names)
     if word in FILE_RUNNERS or word in ALWAYS:
         return True
     if word in EXAMPLE_RUNNERS:
         return bool(call.args) or any(each.arg not in OF_SUITE for each in call.keywords)
-    if word not in RUNNERS or not call.args or isinstance(call.args[0], Constant):
+    given = [*call.args, *(each.value for each in call.keywords)]
+    if word not in RUNNERS or not given or _is_literal(given[0]):
         return False
-    inner = call.args[0]
+    inner = given[0]
     return not (isinstance(inner, Call) and _dotted(inner.func, names) in MADE_HERE)
+
+
+def _word(function: Any, names: dict[str, str]) -> str:
+    """What is called, by its full name."""
+    return (_dotted(function, names) or getattr(function, "id", "")).removeprefix("builtins.")
+
+
+def _is_runner(node: Any, names: dict[str, str]) -> bool:
+    """Whether an expression is a function that runs text: it may be called under another name, or by somebody else."""
+    if not isinstance(node.ctx, Load):
+        return False
+    named = names.get(node.id, node.id) if isinstance(node, Name) else node.attr
+    return named.rpartition(".")[2] in RUNNING_WORDS and _word(node, names) in RUNNERS
+
+
+def _is_literal(node: Any) -> bool:
+    """Whether all of a value stands in the suite."""
+    if isinstance(node, Dict):
+        return all(key is not None and _is_literal(key) for key in node.keys) and all(map(_is_literal, node.values))
+    return all(map(_is_literal, node.elts)) if isinstance(node, (List, Tuple)) else isinstance(node, Constant)
+
+
+def watch_timers(nodes: list[AST], refuse: Callable[[str], Any]) -> None:
+    """Have timeit take functions, and of texts those that stand in the suite; `refuse` is told of any other.
+
+    Tests time functions of the solution's by their names: what they get may be a text all the same.
+    """
+    if not any(each.partition(".")[0] == "timeit" for each in _imported(nodes).values()):
+        return
+    import timeit  # noqa: PLC0415 - only suites that use it pay
+
+    own = {node.value for node in nodes if isinstance(node, Constant) and type(node.value) is str} | {"pass"}
+    begin = timeit.Timer.__init__
+
+    def checked(self: Any, stmt: Any = "pass", setup: Any = "pass", *more: Any, **named: Any) -> None:
+        for text in (stmt, setup):
+            if isinstance(text, str) and not (type(text) is str and text in own):
+                refuse(f"it times a text that may be the solution's words: {AMONG}")
+        begin(self, stmt, setup, *more, **named)
+
+    timeit.Timer.__init__ = checked  # type: ignore[method-assign]
 
 
 def _is_fine(target: str) -> bool:

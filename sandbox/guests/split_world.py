@@ -9,7 +9,7 @@ from python_world import BUILTIN_NAMES, World, has_shared_name
 from split_codec import wants
 from split_files import WORDS, Lender
 from split_judge_link import JudgeLink
-from split_limits import unsplittable
+from split_limits import unsplittable, watch_timers
 from split_notices import listening
 from split_remote import RemoteClass, RemoteModule
 from split_rewrites import reads_later
@@ -76,6 +76,7 @@ class RemoteWorld(World):
         why = unsplittable(self.suite.nodes, frozenset((*self._names, *self.parts)))
         if why:
             self._link.end("unsplit", why)
+        watch_timers(self.suite.nodes, lambda why: self._link.end("unsplit", why))
 
     def load_suite(self) -> None:
         """As in World. A test case that derives from the solution's classes would be told of by the solution."""

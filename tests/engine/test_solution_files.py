@@ -1,6 +1,7 @@
 """Solutions of several files: what a set may hold, and where it comes from."""
 
 import json
+import os
 import unicodedata
 from pathlib import Path, PurePosixPath
 
@@ -156,3 +157,11 @@ def test_single_files_have_their_paths_from_the_entry(tmp_path: Path) -> None:
         read_files(tmp_path / "src" / "bank.py", [tmp_path / "outside.py"])
     with pytest.raises(ConfigurationException, match="cannot be read"):
         read_files(tmp_path / "src" / "bank.py", [tmp_path / "src" / "none.py"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_among_single_files_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
+    (tmp_path / "bank.py").touch()
+    os.mkfifo(tmp_path / "pipe.py")
+    with pytest.raises(ConfigurationException, match=r"pipe\.py cannot be read: it is no regular file"):
+        read_files(tmp_path / "bank.py", [tmp_path / "pipe.py"])

@@ -129,7 +129,10 @@ def prune(
         print_json({"dry_run": dry_run, "removed": removed, "busy": busy, "answers": pruning.answers})
         return
     title = "would be removed" if dry_run else "removed"
-    console().draw(table(title, COLUMNS, map(run_row, pruning.removed), numeric=NUMERIC, whole=("run",)))
+    if pruning.removed:
+        console().draw(table(title, COLUMNS, map(run_row, pruning.removed), numeric=NUMERIC, whole=("run",)))
+    else:
+        console().say("no run is to be removed")
     if pruning.answers:
         console().say(f"{pruning.answers} cached answers {title}")
     for run in pruning.busy:

@@ -39,7 +39,8 @@ def init(
         return
     for path in written:
         say(f"wrote {path}")
-    say(f"next: cd {shlex.quote(str(folder))} && prismenv list")
+    entering = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    say(f"next: {entering}prismenv list && prismenv run example")
 
 
 def eject(

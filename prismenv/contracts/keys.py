@@ -11,7 +11,7 @@ class KeySource(FrozenModel):
     """An environment variable or a file, one of both. Only its owner may be able to read the file."""
 
     variable: str | None = Field(default=None, min_length=1)  # name of the environment variable
-    file: str | None = Field(default=None, min_length=1)  # a path; relative ones from the recipe's folder
+    file: str | None = Field(default=None, min_length=1)  # a path; a relative one is within the project folder
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:

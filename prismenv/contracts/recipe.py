@@ -19,8 +19,8 @@ class LocalInterface(FrozenModel):
     type: Literal["local"] = "local"  # this one
     sessions: Literal["memory", "store"] = "memory"  # where conversations are kept
     session_idle_seconds: Annotated[float | None, BeforeValidator(number_only)] = Field(
-        default=86_400.0, gt=0
-    )  # a session that nobody used for so long is forgotten; None: never
+        default=86_400.0, gt=0, description="a session that nobody used for so long is forgotten; None: never"
+    )
 
 
 class HttpInterface(FrozenModel):

@@ -128,7 +128,8 @@ def prune_runs(
     """
     if older_than_days is None and keep is None:
         raise ConfigurationException(
-            "Pruning needs to know what to keep.", hint="Give an age in days, a number of runs to keep, or both."
+            "Pruning needs to know what to keep.",
+            hint="Give an age in days (--older-than-days), a number of runs to keep (--keep), or both.",
         )
     if (older_than_days is not None and older_than_days < 0) or (keep is not None and keep < 0):
         raise ConfigurationException("An age in days and a number of runs to keep cannot be negative.")

@@ -19,8 +19,8 @@ from prismenv.words.mapping import FrozenModel
 class LanguageFiles(FrozenModel):
     """Names that the code has inside the private folder."""
 
-    solution: str
-    program: str
+    solution: str  # of the solution that is judged
+    program: str  # of a program that is only run
 
 
 class GuestParts(FrozenModel):

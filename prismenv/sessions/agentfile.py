@@ -71,9 +71,7 @@ class AgentFile(FrozenModel):
     api_base: str | None = None  # the provider's address
     model_params: dict[str, Any] = Field(default_factory=dict)  # such as temperature and max_tokens
     system_prompt: str = ""  # told first in every session
-    history_tokens: int | None = Field(
-        default=None, gt=0
-    )  # the longest history that is sent, as estimated; nothing: all of it
+    history_tokens: int | None = Field(default=None, gt=0)  # the longest history sent, as estimated; None: all of it
     interaction_templates: dict[str, InteractionTemplate] = Field(min_length=1)  # by name, each with inputs of its own
 
     @field_validator("interaction_templates")

@@ -127,7 +127,7 @@ def _listed(template: CompiledTemplate, inputs: Mapping[str, Any]) -> Mapping[st
 
 
 def _no_template(role: str, templates: Sequence[CompiledTemplate], given: Mapping[str, Any]) -> ConfigurationException:
-    wanted = ", ".join(given) or "no inputs"
+    wanted = f"takes the inputs {', '.join(given)}" if given else "goes without inputs, and none was given"
 
     def distance(template: CompiledTemplate) -> int:
         return len(template.names ^ given.keys())
@@ -143,7 +143,7 @@ def _no_template(role: str, templates: Sequence[CompiledTemplate], given: Mappin
     hint = f"Did you mean {', '.join(slips)}?" if slips else None
     place = f"{closest[0].place}: " if closest and closest[0].place else ""
     return ConfigurationException(
-        f"{place}{role}: no template takes the inputs {wanted}; nearest: {shown or 'none'}",
+        f"{place}{role}: no template {wanted}; nearest: {shown or 'none'}",
         code="no_template",
         subject=role,
         hint=hint,

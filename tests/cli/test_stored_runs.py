@@ -121,10 +121,14 @@ def test_rejudging_shows_which_verdicts_changed_and_changes_nothing(stored: tupl
 
 def test_pruning_tells_first_and_removes_only_what_it_is_told_to(stored: tuple[Any, str]) -> None:
     shell, run = stored
-    assert shell("runs", "prune").code == 2
+    bare = shell("runs", "prune")
+    assert bare.code == 2
+    assert "--older-than-days" in bare.err
+    assert "--keep" in bare.err
     dry = shell("runs", "prune", "--keep", "0", "--dry-run", "--json").json
     assert dry == {"dry_run": True, "removed": [run], "busy": [], "answers": 0}
     assert shell("runs", "prune", "--keep", "1", "--json").json["removed"] == []
+    assert shell("runs", "prune", "--keep", "1").out.split("\n")[0] == "no run is to be removed"
     assert run in shell("runs", "prune", "--keep", "0").out
     assert shell("runs", "list", "--json").json == []
 

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BROKEN = "import no_such_module\n"
 
 
@@ -28,6 +30,17 @@ def test_init_writes_nothing_where_something_is_in_the_way(shell: Any) -> None:
     assert answer.code == 2
     assert "agents/example_solver.yaml" in answer.err
     assert [path.name for path in (shell.folder / "mine").iterdir()] == ["agents"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "following"),
+    [(".", "next: prismenv list && prismenv run example"), ("mine", "next: cd mine && prismenv list")],
+)
+def test_init_says_how_to_go_on_from_where_one_is(shell: Any, folder: str, following: str) -> None:
+    answer = shell("init", folder)
+    assert answer.code == 0, answer.err
+    assert following in answer.out
+    assert "cd ." not in answer.out
 
 
 def test_init_tells_machines_what_it_wrote(shell: Any) -> None:

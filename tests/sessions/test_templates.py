@@ -44,6 +44,11 @@ def test_inputs_that_no_template_takes_are_an_error_that_names_the_nearest() -> 
     assert "Did you mean problem for problm?" in str(caught.value)
 
 
+def test_no_inputs_at_all_are_told_as_none_given() -> None:
+    with pytest.raises(ConfigurationException, match=r"no template goes without inputs, and none was given; nearest:"):
+        fit("solver", (FIX, BASIC), {})
+
+
 def test_left_over_inputs_need_a_text_input_to_go_to() -> None:
     with pytest.raises(ConfigurationException, match="no text input"):
         fit("writer", (template("count", "numbers"),), {"numbers": [1], "why": "x"})

@@ -80,6 +80,14 @@ def read_inputs(pairs: Sequence[str], role: str, agents: Mapping[str, AgentFile]
     agent = agents.get(role)
     if agent is None:
         raise unknown_role(role, agents)
+    asked = [[given.name for given in template.inputs] for template in agent.interaction_templates.values()]
+    if not pairs and all(asked):
+        raise ConfigurationException(
+            f"{role} is asked with inputs, and none is given",
+            code="no_template",
+            subject=role,
+            hint=f"Give each as --input KEY=VALUE: {'; or '.join(', '.join(names) for names in asked)}.",
+        )
     types = {
         given.name: json_name(given.type)
         for template in agent.interaction_templates.values()

@@ -97,6 +97,13 @@ def test_inputs_that_match_no_template_show_the_nearest(try_role: Try) -> None:
     assert "Did you mean answer for anser?" in err
 
 
+def test_a_role_that_is_tried_without_inputs_says_how_they_are_given(try_role: Try) -> None:
+    code, _, err = try_role("scorer")
+    assert code == 2
+    assert "--input" in err
+    assert "answer" in err
+
+
 def test_values_are_read_as_the_template_declares_them(try_role: Try, tmp_path: Path) -> None:
     (tmp_path / "answer.txt").write_text("from {{ a }} file", encoding="utf-8")
     model = script(tmp_path, '{"score": 1}')

@@ -16,7 +16,7 @@ from prismenv.cli.changes import located_changes
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
-from prismenv.contracts.keys import KeySource
+from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.composition import open_models, with_usual_models
 from prismenv.finding.plugins import providers
@@ -74,6 +74,8 @@ def serve(
     """Serve the LLM interface over HTTP, in both of PrismBench's shapes. Needs the extra `server`."""
     workspaces = workspaces_of(workspace)
     variables = token_variables or []
+    if not all(map(names_variable, variables)):  # not shown: it may be the token
+        raise ConfigurationException(f"--token-variable: {NO_VARIABLE}", code="bad_key")
     changes = located_changes(sets or (), Path.cwd(), providers())
     with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
         environ = {name: value for name, value in os.environ.items() if name not in variables}

@@ -9,7 +9,7 @@ from typing import Any
 
 from loguru import logger
 
-from prismenv.contracts.archive import Store
+from prismenv.contracts.archive import AnswerCache, Store
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.configuration import build_config
 from prismenv.contracts.interface import InterfaceClient
@@ -63,7 +63,9 @@ async def open_interface(
 ) -> AsyncIterator[InterfaceClient]:
     """The LLM interface that the recipe names, alone; ConfigurationException for what the recipe has wrong."""
     async with AsyncExitStack() as stack:
-        resources = CallResources(clock or SystemClock(), folder, load_prices(workspaces))
+        _warn_of_budget(recipe)
+        answers = _answers(stack, recipe, workspaces) if recipe.interface.type == "local" else None
+        resources = CallResources(clock or SystemClock(), folder, load_prices(workspaces), answers=answers)
         yield await _open_interface(stack, recipe, workspaces, resources)
 
 
@@ -124,6 +126,19 @@ async def _open_local(
     return await stack.enter_async_context(interface), transports
 
 
+def _answers(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet) -> AnswerCache | None:
+    """The kept answers of the recipe's store, where nothing else of it is opened; None: nothing is cached."""
+    if not recipe.cache:
+        return None
+    return stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces)))).answers
+
+
+def _warn_of_budget(recipe: Recipe) -> None:
+    """A recipe is tried and served as it is, but its budget is that of its runs."""
+    if recipe.budget.tokens is not None or recipe.budget.cost_usd is not None:
+        logger.warning("{}: budget holds for runs; what is asked here is not counted, and not stopped", recipe.name)
+
+
 def _refuse_unheld(recipe: Recipe) -> None:
     """ConfigurationException for what only a process that asks its models itself can do."""
     usual = Recipe(name="", environment="")
@@ -152,9 +167,8 @@ async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) ->
     """
     agents = load_agents(workspaces)
     async with AsyncExitStack() as stack:
-        answers = None
-        if recipe.cache:
-            answers = stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces)))).answers
+        _warn_of_budget(recipe)
+        answers = _answers(stack, recipe, workspaces)
         resources = CallResources(SystemClock(), folder, load_prices(workspaces), answers=answers)
         interface, transports = await _open_local(stack, recipe, workspaces, resources)
         transports.check(role for role in agents if _has_model(transports, role))

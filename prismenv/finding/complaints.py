@@ -92,6 +92,8 @@ def _complaint(items: Sequence[ErrorDetails], model: type[BaseModel], path: KeyP
     wishes = list(dict.fromkeys(_wish(item) for item in items))
     if kind in ("value_error", "assertion_error") and isinstance(first["input"], Mapping | list | tuple):
         return " or ".join(wishes)  # it speaks of what is in there
+    if any(found.model_config.get("hide_input_in_errors") for found in _models_around(model, path)):
+        return f"found something that is not shown; {' or '.join(wishes)}"
     return f"found {shown(first['input'])}; {' or '.join(wishes)}{_near(first)}"
 
 
@@ -178,6 +180,11 @@ def _models_at(model: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
         if fields:
             current = [found for info in fields for found in _models_in(info.annotation)]
     return current
+
+
+def _models_around(model: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
+    """The models that a value at `path` may have, and those that it may be a field of."""
+    return _models_at(model, path) + _models_at(model, path[:-1])
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

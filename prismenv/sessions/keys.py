@@ -8,7 +8,7 @@ from typing import Any
 
 from loguru import logger
 
-from prismenv.contracts.keys import KeySource
+from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
 from prismenv.sessions.secret import LEAST_HIDDEN, Secret, fits_header
 from prismenv.words.errors import ConfigurationException
 
@@ -33,6 +33,10 @@ def agent_key(role: str, params: Mapping[str, Any]) -> KeySource | None:
     if others or not isinstance(value, str) or not value:
         raise ConfigurationException(
             f"{role}: model_params: give either {VARIABLE_PARAM} or {FILE_PARAM}, as text", subject=role
+        )
+    if name == VARIABLE_PARAM and not names_variable(value):  # not shown: it may be the key
+        raise ConfigurationException(
+            f"{role}: model_params.{VARIABLE_PARAM}: {NO_VARIABLE}", code="key_in_file", subject=role
         )
     return KeySource(variable=value) if name == VARIABLE_PARAM else KeySource(file=value)
 

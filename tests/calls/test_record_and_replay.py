@@ -1,6 +1,7 @@
 """A recording repeats a run exactly, offline, and says what it does not hold."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from prismenv.store.database import open_store
 from prismenv.testing.clock import ManualClock
 from prismenv.testing.transport import ScriptedTransport
 from prismenv.words.chat import ChatMessage, ChatReply, ChatRequest
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException
+from prismenv.words.errors import AgentCommunicationException, ConfigurationException, StorageException
 from prismenv.words.usage import Usage
 
 pytestmark = pytest.mark.anyio
@@ -235,6 +236,37 @@ async def test_a_recording_that_was_cut_goes_on_after_its_last_whole_line(tmp_pa
     recording.close()
     again = replayed(path)
     assert [(await again.complete(ask(seed=seed))).text[:1] for seed in (1, 2)] == ["x", "y"]
+
+
+async def test_after_a_line_that_did_not_fit_nothing_is_written_behind_it(tmp_path: Path, ask: Ask) -> None:
+    path, longest = tmp_path / "calls.jsonl", 20_000
+    recording, transport = recorded(path, ScriptedTransport({"problem_solver": ["short", "x" * 2 * longest, "short"]}))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    await transport.complete(ask(seed=1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, before[1]))  # as a disk that is full
+    try:
+        with pytest.raises(StorageException, match="cannot be written"):
+            await transport.complete(ask(seed=2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with pytest.raises(StorageException, match="cannot be written"):  # though there is room again
+        await transport.complete(ask(seed=3))
+    recording.close()
+    assert path.read_bytes().count(b"\n") == 1
+    recording, transport = recorded(path, ScriptedTransport({"problem_solver": "later"}))
+    await transport.complete(ask(seed=2))
+    recording.close()
+    again = replayed(path)
+    assert [(await again.complete(ask(seed=seed))).text for seed in (1, 2)] == ["short", "later"]
+
+
+def test_a_recording_is_not_written_to_under_another_name_of_what_is_replayed(
+    workspaces: WorkspaceSet,
+) -> None:
+    assert run(recipe(models={"default": "simulated/gpt-4o"}, record="calls.jsonl"), workspaces).status == "finished"
+    (workspaces.project_folder / "link.jsonl").symlink_to("calls.jsonl")
+    with pytest.raises(ConfigurationException, match="what is replayed"):
+        run(recipe(models={"default": "replay/calls.jsonl"}, record="link.jsonl"), workspaces)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_a_run_uses_the_service_by_its_address_and_the_service_ends_when_told(sh
     [
         (("--host", "0.0.0.0"), "--token-file"),
         (("--token-variable", "NOT_SET"), "NOT_SET is not set"),
+        (("--token-variable", "not-a-name"), "the name of an environment variable"),
         (("--set", "models.default=nobody/x"), "unknown provider"),
         (("no-such-recipe",), "there is no recipe"),
     ],

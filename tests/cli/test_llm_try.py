@@ -137,6 +137,17 @@ def test_a_real_models_unknown_price_is_unknown_and_not_zero(try_role: Try) -> N
     assert "cost: unknown" in out
 
 
+def test_the_recipes_cache_is_used_and_its_budget_is_said_to_be_that_of_runs(try_role: Try) -> None:
+    with OpenAIServer(lambda _: '{"score": 3}') as server:
+        words = ("scorer", "--input", "answer=4", "--model", f"openai@{server.url}/test-model", "--json")
+        settings = ("--set", "cache=true", "--set", "budget.tokens=1")
+        for cached in (0, 1):
+            code, out, err = try_role(*words, *settings)
+            assert (code, json.loads(out)["usage"]["cached"]) == (0, cached)
+            assert "budget holds for runs" in err
+        assert len(server.calls) == 1
+
+
 def test_a_service_that_is_not_there_is_exit_code_3(try_role: Try) -> None:
     code, _, err = try_role("scorer", "--input", "answer=1", "--model", "openai@http://127.0.0.1:9/v1/m")
     assert code == 3

@@ -99,6 +99,19 @@ def test_true_is_no_number(key: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, text).endswith(f"{place}: found false; expected a number, not true or false")
 
 
+@pytest.mark.parametrize("setting", ["keys=KEY", "keys.openai=KEY", "keys.openai.variable=KEY"])
+def test_a_key_that_is_put_into_a_recipe_is_refused_and_not_repeated(setting: str, tmp_path: Path) -> None:
+    key = "sk-very-secret-0123456789"
+    told = refusal(tmp_path, "", setting.replace("KEY", key))
+    assert "keys" in told
+    assert key not in told
+    *outer, last = setting.partition("=")[0].split(".")
+    text = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(outer))
+    told = refusal(tmp_path, f"{text}{'  ' * len(outer)}{last}: {setting.partition('=')[2].replace('KEY', key)}\n")
+    assert f"{len(outer) + 1}: keys" in told
+    assert key not in told
+
+
 def test_later_places_win(tmp_path: Path) -> None:
     assert load(tmp_path, "").seed == 0
     assert load(tmp_path, "seed: 1\n").seed == 1

@@ -133,6 +133,7 @@ def test_two_files_for_one_role_are_a_problem_of_the_second(tmp_path: Path) -> N
         ("model_name: gpt-5", 3, "model_name: there is no model_provider beside it"),
         ("model_provider: opnai\nmodel_name: gpt-5", 3, "no provider 'opnai'; did you mean openai?"),
         ("model_params: {api_key: sk-very-secret}", 3, "a key does not belong in an agent file"),
+        ("model_params: {api_key_variable: sk-very-secret}", 3, "the key itself does not belong here"),
     ],
 )
 def test_a_model_that_cannot_be_is_told(tmp_path: Path, more: str, line: int, says: str) -> None:

@@ -133,10 +133,15 @@ class CallChain:
         return found
 
     def _refuse_itself(self, reference: ModelReference, path: Path) -> None:
-        if reference.provider == replay.NAME and (self._resources.folder / reference.model) == path:
+        if reference.provider == replay.NAME and _is_same(self._resources.folder / reference.model, path):
             raise ConfigurationException(
                 f"record: {path} is what is replayed; name another file", subject=str(path)
             ).at("record")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """True where both name one file, by whatever links."""
+    return one.resolve() == other.resolve()
 
 
 def _limits_of_models(

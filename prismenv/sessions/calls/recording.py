@@ -38,6 +38,7 @@ class Recording:
         self._clock = clock
         self._sitting = clock.new_id("sitting")
         self._file: int | None = None
+        self._broken: str | None = None  # why a line was not written whole; nothing may stand behind a part of one
         try:
             if path.exists():
                 with path.open("rb") as file:
@@ -64,6 +65,8 @@ class Recording:
             **outcome,
         }
         data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        if self._broken is not None:
+            raise self._unwritten(self._broken)
         try:
             if self._file is None:
                 self._file = self._opened()
@@ -71,9 +74,11 @@ class Recording:
             while written < len(data):
                 written += os.write(self._file, data[written:])
         except OSError as error:
-            raise StorageException(
-                f"the recording {self.path} cannot be written: {error.strerror}", subject=str(self.path)
-            ) from error
+            self._broken = error.strerror or str(error)
+            raise self._unwritten(self._broken) from error
+
+    def _unwritten(self, why: str) -> StorageException:
+        return StorageException(f"the recording {self.path} cannot be written: {why}", subject=str(self.path))
 
     def close(self) -> None:
         """Bring all to the disk and let go of the file."""

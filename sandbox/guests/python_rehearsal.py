@@ -81,7 +81,7 @@ def rehearse(load: Callable[[str], ModuleType]) -> None:
     _move_together(_used(lambda: _play(load, before)))
     for _ in range(TIMES):
         _play(load, before)
-    _renew()  # after the last thing that is put back: what it installs has to stay
+    _renew()
     gc.unfreeze()  # a run takes what it finds for lasting: now it is garbage
 
 

@@ -71,9 +71,11 @@ def warm() -> JudgeLink:
 
 
 def renew() -> None:
-    """Make it anew, where it was used."""
-    _ready.clear()
-    warm()
+    """Make it anew, where it was used. What stands in the way of imports stays there: it is made once."""
+    link = JudgeLink()
+    link.imports = warm().imports
+    link.imports.end()
+    _ready[:] = [link]
 
 
 def main(payload: dict[str, Any], load: Callable[[str], ModuleType]) -> None:

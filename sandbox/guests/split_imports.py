@@ -74,6 +74,12 @@ class Imports:
         self._roots = [absolute(entry) for entry in sys.path if type(entry) is str and entry.startswith("/")]
         self._link = link
 
+    def end(self) -> None:
+        """Guard nothing any more, as before `begin`."""
+        self._own, self._link = "", None
+        self._roots.clear()
+        self._unfound.clear()
+
     def install(self) -> None:
         """Stand where modules are found and files are opened as code: once, in a process that serves many runs."""
         external: Any = sys.modules["_frozen_importlib_external"]

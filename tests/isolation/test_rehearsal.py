@@ -39,6 +39,10 @@ def test_assertions_are_watched_at_most_once():
     held = [cell.cell_contents for cell in leave.__closure__ or ()] or [leave]
     assert [each.__module__ for each in held if isinstance(each, types.FunctionType)] == ["unittest.case"]
 
+def test_imports_are_guarded_once():
+    assert [type(each).__name__ for each in sys.meta_path].count("Imports") == 1
+    assert len(sys.path_hooks) == 3
+
 def test_the_solution_finds_nothing():
     assert filters() == {filters}
     assert strangers() == {strangers}

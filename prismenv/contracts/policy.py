@@ -42,11 +42,18 @@ class SearchPolicy(ABC):
 
 @dataclass(frozen=True, slots=True)
 class PolicyContext:
-    """What a policy is built from: the nodes that there are, in their canonical order, the settings and a seed."""
+    """What a policy is built from.
+
+    `nodes` are those that there are, in their canonical order. `concepts` and `difficulties` (the easiest first) are
+    what they are made of, in the tree's order, for policies that make nodes of their own; empty where an environment
+    brings its own nodes.
+    """
 
     nodes: tuple[PlannedNode, ...]
     settings: SearchSettings
     seed: int
+    concepts: tuple[str, ...] = ()
+    difficulties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

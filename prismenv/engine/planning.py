@@ -43,15 +43,18 @@ def _check_known(key: str, asked: Sequence[str] | None, there: Iterable[str]) ->
             )
 
 
-def tree_nodes(recipe: Recipe, workspaces: WorkspaceSet) -> tuple[PlannedNode, ...]:
-    """The nodes of the recipe's tree of concepts and difficulties."""
+def policy_context(recipe: Recipe, own: tuple[PlannedNode, ...] | None, workspaces: WorkspaceSet) -> PolicyContext:
+    """What the recipe's policy is built from: the environment's `own` nodes, or those of the recipe's tree for None."""
+    if own is not None:
+        return PolicyContext(own, recipe.search, recipe.seed)
     concepts, difficulties = resolve_cells(recipe, workspaces)
-    return plan_cells(concepts, difficulties, pairs=recipe.search.pairs)
+    nodes = plan_cells(concepts, difficulties, pairs=recipe.search.pairs)
+    return PolicyContext(nodes, recipe.search, recipe.seed, tuple(concepts), tuple(difficulties))
 
 
-def build_policy(recipe: Recipe, nodes: tuple[PlannedNode, ...], policies: Mapping[str, PolicyEntry]) -> SearchPolicy:
-    """The recipe's search policy over these nodes; ConfigurationException with the nearest name when unknown."""
-    name = recipe.search.policy
+def build_policy(context: PolicyContext, policies: Mapping[str, PolicyEntry]) -> SearchPolicy:
+    """The search policy that the settings name; ConfigurationException with the nearest name when unknown."""
+    name = context.settings.policy
     entry = policies.get(name)
     if entry is None:
         raise ConfigurationException(
@@ -60,4 +63,4 @@ def build_policy(recipe: Recipe, nodes: tuple[PlannedNode, ...], policies: Mappi
             code="unknown_policy",
             subject=name,
         )
-    return entry.build(PolicyContext(nodes, recipe.search, recipe.seed))
+    return entry.build(context)

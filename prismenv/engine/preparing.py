@@ -10,7 +10,7 @@ from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
-from prismenv.engine.planning import build_policy, own_nodes, tree_nodes
+from prismenv.engine.planning import build_policy, own_nodes, policy_context
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
 from prismenv.finding.plugins import policies
@@ -36,8 +36,8 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
         for role in environment.config.agents:
             services.interface.templates(role)  # opens its model where that is ours to open
         own = own_nodes(recipe, environment)
-        nodes = tree_nodes(recipe, workspaces) if own is None else own
-        return Prepared(environment.config, build_policy(recipe, nodes, policies()), own is not None)
+        context = policy_context(recipe, own, workspaces)
+        return Prepared(environment.config, build_policy(context, policies()), own is not None)
 
 
 def _require_node_face(name: str, workspaces: WorkspaceSet) -> None:

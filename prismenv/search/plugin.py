@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.search.grid import GRID
+from prismenv.search.phased.kinds import PRISMBENCH
 from prismenv.search.uniform import RANDOM
 
 
 @hookimpl
 def prismenv_policies() -> Sequence[PolicyEntry]:
     """The built-in policies."""
-    return (GRID, RANDOM)
+    return (GRID, PRISMBENCH, RANDOM)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.search.grid import GRID
+from prismenv.search.mcts.policy import MCTS
 from prismenv.search.phased.kinds import PRISMBENCH
 from prismenv.search.uniform import RANDOM
 
@@ -12,4 +13,4 @@ from prismenv.search.uniform import RANDOM
 @hookimpl
 def prismenv_policies() -> Sequence[PolicyEntry]:
     """The built-in policies."""
-    return (GRID, PRISMBENCH, RANDOM)
+    return (GRID, MCTS, PRISMBENCH, RANDOM)

@@ -88,6 +88,7 @@ class Runner:
         self._pace = pace
         self._waiting: dict[int, NodeRequest] = {}
         self._arrived: dict[int, NodeOutcome] = {}
+        self._begun = False
         self._asked = 0
         self._told = 0
         self._running = 0
@@ -102,7 +103,7 @@ class Runner:
 
         Raises ConfigurationException when the policy asks for something else than what was measured.
         """
-        self._ask()
+        self._ask_first()
         request = self._waiting.pop(outcome.request.index, None)
         if request is None or _identity(request) != _identity(outcome.request):
             asked = "nothing" if request is None else repr(request.node_id)
@@ -128,8 +129,8 @@ class Runner:
             return ending or self._collect_leftovers(receive)
 
     async def _drive(self, tasks: TaskGroup, send: _Send, receive: _Receive) -> Ending:
+        self._ask_first()
         while True:
-            self._ask()
             obstacle = self._start(tasks, send)
             if not self._running:
                 return self._given_up() or obstacle or self._end()
@@ -176,19 +177,30 @@ class Runner:
         while receive.statistics().current_buffer_used:
             self._take(receive.receive_nowait())
 
+    def _ask_first(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._ask()
+
     def _ask(self) -> None:
-        room = self._pace.window - (self._asked - self._told)
-        if room <= 0 or self._policy.finished:
-            return
-        for request in self._requests(room):
-            if request.index != self._asked:
-                raise EnvironmentExecutionException(
-                    f"the search policy gave request {request.index} where {self._asked} comes next: "
-                    "indexes count on by 1",
-                    code="policy_broken",
-                )
-            self._waiting[request.index] = request
-            self._asked += 1
+        """Fill the window, at the start and after each telling and at no other time.
+
+        A policy may draw random numbers in vain when it has nothing to give; so how often it is asked has to depend on
+        what it was told alone.
+        """
+        while (room := self._pace.window - (self._asked - self._told)) > 0 and not self._policy.finished:
+            requests = self._requests(room)
+            for request in requests:
+                if request.index != self._asked:
+                    raise EnvironmentExecutionException(
+                        f"the search policy gave request {request.index} where {self._asked} comes next: "
+                        "indexes count on by 1",
+                        code="policy_broken",
+                    )
+                self._waiting[request.index] = request
+                self._asked += 1
+            if not requests:
+                return
 
     def _requests(self, room: int) -> Sequence[NodeRequest]:
         with _policys_own("ask"):

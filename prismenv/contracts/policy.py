@@ -54,6 +54,7 @@ class PolicyContext:
     seed: int
     concepts: tuple[str, ...] = ()
     difficulties: tuple[str, ...] = ()
+    reference: tuple[NodeOutcome, ...] = ()  # of `search.reference`, in the order of their indexes
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.policy import PolicyEntry
+from prismenv.search.adaptive.entry import ADAPTIVE
 from prismenv.search.grid import GRID
 from prismenv.search.uniform import RANDOM
 
@@ -11,4 +12,4 @@ from prismenv.search.uniform import RANDOM
 @hookimpl
 def prismenv_policies() -> Sequence[PolicyEntry]:
     """The built-in policies."""
-    return (GRID, RANDOM)
+    return (GRID, RANDOM, ADAPTIVE)

@@ -42,8 +42,8 @@ def drain(policy: SearchPolicy, sizes: list[int]) -> list[NodeRequest]:
     return requests
 
 
-def test_the_built_in_policies_are_grid_and_random() -> None:
-    assert sorted(POLICIES) == ["grid", "random"]
+def test_the_built_in_policies_are_registered() -> None:
+    assert {"adaptive", "grid", "random"} <= POLICIES.keys()
 
 
 def test_cells_come_in_canonical_order_singles_first_then_pairs() -> None:
@@ -94,7 +94,7 @@ def test_random_draws_every_node_about_equally_often() -> None:
     assert all(900 < counts[node.node_id] < 1100 for node in nodes)
 
 
-@pytest.mark.parametrize("name", sorted(POLICIES))
+@pytest.mark.parametrize("name", ["grid", "random"])
 @given(st.tuples(names, names), settings, st.integers(0, 2**63), st.lists(st.integers(1, 9), min_size=1, max_size=4))
 def test_requests_do_not_depend_on_how_many_are_asked_for_at_once(
     name: str, tree: tuple[list[str], list[str]], search: SearchSettings, seed: int, sizes: list[int]

@@ -13,6 +13,8 @@ from prismenv.search.adaptive.moments import expected_chance, logit, sigmoid
 from prismenv.search.adaptive.posterior import Posterior
 
 Array = NDArray[np.float64]
+_ROUNDING = 1e-9  # effective counts are sums of fractions
+_END = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,17 @@ def quantile(confidence: float) -> float:
 
 
 def cell_intervals(posterior: Posterior, count: int, threshold: float, confidence: float) -> Intervals:
-    """Of the chances of the first `count` cells; decided where the threshold lies outside."""
+    """Of the chances of the first `count` cells; decided where the threshold lies outside.
+
+    A logit never says 0 nor 1. So a measured cell in which nothing was solved has an interval from 0, one in which
+    everything was has one to 1, as is usual for Bayesian intervals of a proportion (Brown, Cai and DasGupta 2001, 4.1);
+    and an interval that comes nearer than 0.02 to an end includes it.
+    """
     mean, reach = posterior.mean[:count], quantile(confidence) * np.sqrt(posterior.variance[:count])
+    solved, trials = posterior.solved[:count], posterior.trials[:count]
     low, high = sigmoid(mean - reach), sigmoid(mean + reach)
+    low[((trials > 0) & (solved <= _ROUNDING)) | (low < _END)] = 0.0
+    high[((trials > 0) & (solved >= trials - _ROUNDING)) | (high > 1 - _END)] = 1.0
     return Intervals(low, high, (high < threshold) | (low > threshold))
 
 

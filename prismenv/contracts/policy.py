@@ -36,7 +36,7 @@ class SearchPolicy(ABC):
         """How many requests there will be in all, None when that is not known beforehand."""
 
     def state(self) -> Mapping[str, Any]:
-        """What a report wants to know of the policy, as plain JSON."""
+        """What a report wants to know of the policy, as plain JSON. `note`, if there, says in words why it finished."""
         return {}
 
 

@@ -11,6 +11,7 @@ from prismenv.finding.workspace import WorkspaceSet
 from prismenv.search.cells import plan_cells
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
+from prismenv.words.nodes import NodeOutcome
 
 
 def own_nodes(recipe: Recipe, environment: BaseEnvironment) -> tuple[PlannedNode, ...] | None:
@@ -43,13 +44,21 @@ def _check_known(key: str, asked: Sequence[str] | None, there: Iterable[str]) ->
             )
 
 
-def policy_context(recipe: Recipe, own: tuple[PlannedNode, ...] | None, workspaces: WorkspaceSet) -> PolicyContext:
-    """What the recipe's policy is built from: the environment's `own` nodes, or those of the recipe's tree for None."""
+def policy_context(
+    recipe: Recipe,
+    own: tuple[PlannedNode, ...] | None,
+    workspaces: WorkspaceSet,
+    reference: tuple[NodeOutcome, ...] = (),
+) -> PolicyContext:
+    """What the recipe's policy is built from: the environment's `own` nodes, or those of the recipe's tree for None.
+
+    `reference` are the outcomes of the run that `search.reference` names.
+    """
     if own is not None:
-        return PolicyContext(own, recipe.search, recipe.seed)
+        return PolicyContext(own, recipe.search, recipe.seed, reference=reference)
     concepts, difficulties = resolve_cells(recipe, workspaces)
     nodes = plan_cells(concepts, difficulties, pairs=recipe.search.pairs)
-    return PolicyContext(nodes, recipe.search, recipe.seed, tuple(concepts), tuple(difficulties))
+    return PolicyContext(nodes, recipe.search, recipe.seed, tuple(concepts), tuple(difficulties), reference)
 
 
 def build_policy(context: PolicyContext, policies: Mapping[str, PolicyEntry]) -> SearchPolicy:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
+
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.contracts.recipe import Recipe
@@ -11,6 +13,7 @@ from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.engine.planning import build_policy, own_nodes, policy_context
+from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
 from prismenv.finding.plugins import policies
@@ -36,7 +39,8 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
         for role in environment.config.agents:
             services.interface.templates(role)  # opens its model where that is ours to open
         own = own_nodes(recipe, environment)
-        context = policy_context(recipe, own, workspaces)
+        reference = await anyio.to_thread.run_sync(reference_outcomes, recipe.search.reference, services.store)
+        context = policy_context(recipe, own, workspaces, reference)
         return Prepared(environment.config, build_policy(context, policies()), own is not None)
 
 

@@ -39,7 +39,14 @@ MOST_CELLS = 1500  # a told result takes time and memory with the square of it
 TRIES = 3  # of a cell in a row that say nothing about the candidate
 _LEAST_GAIN = 0.05  # effective answers: what brings less is not worth a call
 _PATIENCE = 5  # results between two looks whether a stop that did not hold holds now
+_FEWEST = 12  # results before the map can be known
 _DIGITS = 6
+_NOTES: dict[Reason, str] = {
+    "precision": "{aim} is known as precisely as search.stop asks ({confidence} % intervals, ±{interval})",
+    "nodes": "search.nodes ({nodes}) was reached before the map was known as precisely as search.stop asks",
+    "exhausted": "further answers to the same problems would tell next to nothing",
+    "unmeasurable": "no cell could be measured",
+}
 
 
 class AdaptivePolicy(SearchPolicy):
@@ -118,7 +125,17 @@ class AdaptivePolicy(SearchPolicy):
             "unmeasured": self._unmeasured,
             "given_up": [self.cells[row].name for row in sorted(self._closed)],
             "stopped_by": self.reason,
+            "note": "" if self.reason is None else _NOTES[self.reason].format(**self._words()),
             **summarise(self.model, self._settings),
+        }
+
+    def _words(self) -> dict[str, Any]:
+        stop = self._settings.stop
+        return {
+            "interval": stop.interval,
+            "confidence": f"{100 * stop.confidence:g}",
+            "nodes": self._settings.nodes,
+            "aim": "mean ability" if self._settings.objective == "ability" else f"{100 * stop.share:g} % of the map",
         }
 
     def _choose(self, covariance: Array | None) -> tuple[Array, int | None]:
@@ -181,6 +198,7 @@ class AdaptivePolicy(SearchPolicy):
         self._failed[row] += 1
         if self._failed[row] >= TRIES:
             self._closed.add(row)
+            self._again = deque(each for each in self._again if self._row[each.node_id] != row)
         elif row not in self._closed:
             self._again.append(request)
 
@@ -195,9 +213,9 @@ class AdaptivePolicy(SearchPolicy):
             self._look_at = self._told + _PATIENCE
 
     def _enough(self) -> int:
-        """As many results as there are concepts and difficulties: less is never the end."""
+        """As many results as there are concepts and difficulties, and some: less is never the end."""
         concepts = {name for cell in self.cells for name in cell.concepts}
-        return len(concepts) + len({cell.difficulty for cell in self.cells})
+        return max(len(concepts) + len({cell.difficulty for cell in self.cells}), _FEWEST)
 
 
 def _check(context: PolicyContext) -> None:

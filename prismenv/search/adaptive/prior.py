@@ -3,10 +3,12 @@
 The logit of success in cell i, a set A of concepts at difficulty x (from -1/2, the easiest, to 1/2), is a sum of
 
     level + slope x + size (|A| - 1) + difficulty_x                     what all cells share
-    + mean over c in A of (concept_c + x steepness_c + spot_{c,x})      what concepts bring, also into combinations
+    + mean over c in A of (concept_c + drift_c(x) + spot_{c,x})         what concepts bring, also into combinations
     + together_A + own_i                                                interactions of concepts, and what is left
 
-all independent and normal with mean 0, but for the slope and the size, whose means are below 0: harder and larger is
+drift_c is a process whose correlation falls with the distance in difficulty, exp(-|x - y| / REACH): a concept that
+breaks off where it is hard is not expected to be the better where it is easy, as a line would have it. All parts are
+independent and normal with mean 0, but for the slope and the size, whose means are below 0: harder and larger is
 expected to be worse, and evidence overrules it. So the prior's covariance is a sum of fixed matrices, each scaled by
 the variance of its part; the variances are learned (`learning`), in the way of hierarchical models.
 """
@@ -22,11 +24,12 @@ from prismenv.search.adaptive.cells import AbilityCell
 Array = NDArray[np.float64]
 
 # Standard deviations of the parts, in logits: the usual ones, from which learning starts.
-PARTS = ("level", "slope", "size", "difficulty", "concept", "steepness", "spot", "together", "own")
-USUAL = (1.5, 1.2, 0.7, 0.4, 0.6, 1.0, 0.4, 0.5, 0.3)
+PARTS = ("level", "slope", "size", "difficulty", "concept", "drift", "spot", "together", "own")
+USUAL = (1.5, 2.0, 0.7, 0.5, 0.6, 0.8, 0.3, 0.5, 0.3)
 LEARNED = slice(3, 9)  # one value of each of the first three shows in a run: nothing to learn their spread from
-SLOPE = -3.0  # from the easiest to the hardest; published surfaces lie between -1.5 and -4
+SLOPE = -2.5  # from the easiest to the hardest; published surfaces lie between -1.5 and -4
 SIZE = -0.2  # for each further concept
+REACH = 0.5  # how far in difficulty a concept's deviation reaches, the whole range being 1
 ALIKE = 0.7  # correlation of two models that somebody compares
 
 
@@ -62,7 +65,7 @@ def build_prior(cells: Sequence[AbilityCell]) -> Prior:
             np.outer(extra, extra),
             same_rank,
             shared,
-            shared * slopes,
+            shared * np.exp(-np.abs(np.subtract.outer(x, x)) / REACH),
             shared * same_rank,
             together.astype(float),
             np.eye(len(cells)),

@@ -24,6 +24,7 @@ def summarise(model: AbilityModel, settings: SearchSettings) -> dict[str, Any]:
         "confidence": confidence,
         "ability": _rounded(rate=middle, low=low, high=high),
         "cells": _cells(model, settings),
+        "credit": _rounded(level=model.credit.level, slope=model.credit.slope, variance=model.credit.variance),
         "deviations": {name: round(float(value), _DIGITS) for name, value in zip(PARTS, model.deviations, strict=True)},
     }
     if settings.objective == "difference":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from prismenv.contracts.phases import PhasePlan
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.recipe import SearchSettings
 from prismenv.words.nodes import NodeOutcome, NodeRequest
@@ -35,6 +36,11 @@ class SearchPolicy(ABC):
     def total(self) -> int | None:
         """How many requests there will be in all, None when that is not known beforehand."""
 
+    @property
+    def environments(self) -> Sequence[str]:
+        """The environments that requests may name beside the recipe's."""
+        return ()
+
     def state(self) -> Mapping[str, Any]:
         """What a report wants to know of the policy, as plain JSON. `note`, if there, says in words why it finished."""
         return {}
@@ -46,7 +52,7 @@ class PolicyContext:
 
     `nodes` are those that there are, in their canonical order. `concepts` and `difficulties` (the easiest first) are
     what they are made of, in the tree's order, for policies that make nodes of their own; empty where an environment
-    brings its own nodes.
+    brings its own nodes. `phases` are those of the experiment, in order, for policies that have phases.
     """
 
     nodes: tuple[PlannedNode, ...]
@@ -54,14 +60,16 @@ class PolicyContext:
     seed: int
     concepts: tuple[str, ...] = ()
     difficulties: tuple[str, ...] = ()
+    phases: tuple[PhasePlan, ...] = ()
     reference: tuple[NodeOutcome, ...] = ()  # of `search.reference`, in the order of their indexes
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyEntry:
-    """A policy as it is registered."""
+    """A policy as it is registered. `phased`: it goes through the phases of the recipe's experiment."""
 
     name: str
     summary: str
     build: Callable[[PolicyContext], SearchPolicy]
     origin: str = "built-in"
+    phased: bool = False

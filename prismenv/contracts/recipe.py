@@ -79,6 +79,10 @@ class SearchSettings(PlainNumbers, FrozenModel):
     reference: str | None = None  # the run whose model this one is compared with, for `objective: difference`
     stop: StopSettings = Field(default_factory=StopSettings)  # when enough is known; for `policy: adaptive`
     window: int = Field(default=64, ge=1)  # how far results may run ahead of the one that is told next
+    max_concepts: int = Field(default=4, ge=1)  # of a node of a tree search
+    experiment: str = "experiment_configs"  # which phases a tree search goes through: a file of configs
+    phases: str = "phase_configs"  # how it goes about them: a file of configs
+    formulas: Literal["corrected", "original"] = "corrected"  # original: PrismBench's, kept within 0 and 1
 
 
 class BudgetSettings(PlainNumbers, FrozenModel):

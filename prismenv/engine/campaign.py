@@ -145,7 +145,7 @@ async def _plan(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) -> dict[
         return {
             "recipe": recipe.name,
             "environment": recipe.environment,
-            "agents": list(prepared.config.agents),
+            "agents": prepared.roles,
             "interface": recipe.interface.url if isinstance(recipe.interface, HttpInterface) else "local",
             "models": {} if isinstance(recipe.interface, HttpInterface) else recipe.models,
             "policy": recipe.search.policy,

@@ -27,11 +27,15 @@ GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class NodeSetup:
-    """What all nodes of a run share. `config` is validated once; `options` go to `execute_node` untouched."""
+    """What all nodes of a run share.
+
+    `environment` is the one of nodes that name none; `configs` are by environment, validated once; `options` go to
+    `execute_node` untouched.
+    """
 
     run_id: str
     environment: str
-    config: EnvironmentConfig
+    configs: Mapping[str, EnvironmentConfig]
     options: Mapping[str, Any]
     services: Services
     spend: Callable[[Usage], None]
@@ -119,24 +123,25 @@ class NodeExecutor:
 
     async def _measure(self, request: NodeRequest, watcher: NodeObserver) -> ChallengeResults:
         setup = self._setup
-        environment = BaseEnvironment(
-            setup.environment, config=setup.config, services=setup.services, observer=watcher, seed=request.seed
-        )
+        name = request.environment or setup.environment
+        config = setup.configs[name]
+        environment = BaseEnvironment(name, config=config, services=setup.services, observer=watcher, seed=request.seed)
         concept = request.concepts[0] if len(request.concepts) == 1 else list(request.concepts)
         options = {**setup.options, **request.options}
-        limit = self._limit_seconds(options)
+        limit = _limit_seconds(config, options)
         with anyio.move_on_after(limit) as scope:
             async with environment:
                 given = await environment.execute_node(concept=concept, difficulty_level=request.difficulty, **options)
                 return cast(ChallengeResults, given)  # the engine's part around it has brought it into shape
         if scope.cancelled_caught:
             raise DeadlineException(
-                f"{setup.environment} did not end within {limit:g} s, {GRACE_SECONDS:g} s more than its timeout",
+                f"{name} did not end within {limit:g} s, {GRACE_SECONDS:g} s more than its timeout",
                 subject=request.node_id,
             )
         raise AssertionError("a block that returns was left without a value")
 
-    def _limit_seconds(self, options: Mapping[str, Any]) -> float:
-        asked = options.get("timeout")
-        longest = max(self._setup.config.timeout, asked) if isinstance(asked, int | float) else None
-        return (longest or self._setup.config.timeout) + GRACE_SECONDS
+
+def _limit_seconds(config: EnvironmentConfig, options: Mapping[str, Any]) -> float:
+    asked = options.get("timeout")
+    longest = max(config.timeout, asked) if isinstance(asked, int | float) else None
+    return (longest or config.timeout) + GRACE_SECONDS

@@ -6,7 +6,7 @@ from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
 from prismenv.contracts.recipe import Recipe, SearchSettings
-from prismenv.finding.recipes import resolve_cells
+from prismenv.finding.recipes import resolve_cells, resolve_phases
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.search.cells import plan_cells
 from prismenv.words.errors import ConfigurationException
@@ -44,26 +44,8 @@ def _check_known(key: str, asked: Sequence[str] | None, there: Iterable[str]) ->
             )
 
 
-def policy_context(
-    recipe: Recipe,
-    own: tuple[PlannedNode, ...] | None,
-    workspaces: WorkspaceSet,
-    reference: tuple[NodeOutcome, ...] = (),
-) -> PolicyContext:
-    """What the recipe's policy is built from: the environment's `own` nodes, or those of the recipe's tree for None.
-
-    `reference` are the outcomes of the run that `search.reference` names.
-    """
-    if own is not None:
-        return PolicyContext(own, recipe.search, recipe.seed, reference=reference)
-    concepts, difficulties = resolve_cells(recipe, workspaces)
-    nodes = plan_cells(concepts, difficulties, pairs=recipe.search.pairs)
-    return PolicyContext(nodes, recipe.search, recipe.seed, tuple(concepts), tuple(difficulties), reference)
-
-
-def build_policy(context: PolicyContext, policies: Mapping[str, PolicyEntry]) -> SearchPolicy:
-    """The search policy that the settings name; ConfigurationException with the nearest name when unknown."""
-    name = context.settings.policy
+def find_policy(name: str, policies: Mapping[str, PolicyEntry]) -> PolicyEntry:
+    """The search policy of that name; ConfigurationException with the nearest name when unknown."""
     entry = policies.get(name)
     if entry is None:
         raise ConfigurationException(
@@ -72,4 +54,24 @@ def build_policy(context: PolicyContext, policies: Mapping[str, PolicyEntry]) ->
             code="unknown_policy",
             subject=name,
         )
-    return entry.build(context)
+    return entry
+
+
+def build_policy(
+    recipe: Recipe,
+    entry: PolicyEntry,
+    own: tuple[PlannedNode, ...] | None,
+    workspaces: WorkspaceSet,
+    reference: tuple[NodeOutcome, ...] = (),
+) -> SearchPolicy:
+    """The recipe's policy over the environment's `own` nodes, or over those of the recipe's tree for None.
+
+    `reference` are the outcomes of the run that `search.reference` names.
+    """
+    search, seed = recipe.search, recipe.seed
+    phases = resolve_phases(recipe, workspaces) if entry.phased else ()
+    if own is not None:
+        return entry.build(PolicyContext(own, search, seed, phases=phases, reference=reference))
+    concepts, difficulties = resolve_cells(recipe, workspaces)
+    nodes = plan_cells(concepts, difficulties, pairs=search.pairs)
+    return entry.build(PolicyContext(nodes, search, seed, tuple(concepts), tuple(difficulties), phases, reference))

@@ -1,18 +1,20 @@
 """What has to be right before a run starts."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import anyio.to_thread
 
 from prismenv.contracts.base import BaseEnvironment
+from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
-from prismenv.engine.planning import build_policy, own_nodes, policy_context
+from prismenv.engine.planning import build_policy, find_policy, own_nodes
 from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
@@ -23,25 +25,49 @@ from prismenv.words.errors import ConfigurationException
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A recipe that was found to be runnable. `own_problems`: the nodes are the environment's, not a tree's."""
+    """A recipe that was found to be runnable. `own_problems`: the nodes are the environment's, not a tree's.
 
-    config: EnvironmentConfig
+    `configs` are by environment: the recipe's, and those that phases of the search name.
+    """
+
+    configs: Mapping[str, EnvironmentConfig]
     policy: SearchPolicy
     own_problems: bool
 
+    @property
+    def roles(self) -> list[str]:
+        """The agents of all environments, each once."""
+        return list(dict.fromkeys(role for config in self.configs.values() for role in config.agents))
+
 
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
-    """Make the recipe's environment once and see that it, its agents and its nodes are there."""
-    _require_node_face(recipe.environment, workspaces)
-    async with BaseEnvironment(
-        recipe.environment, config=_config(recipe, workspaces), services=services, seed=recipe.seed
-    ) as environment:
+    """Make each environment of the recipe once and see that it, its agents and its nodes are there."""
+    entry = find_policy(recipe.search.policy, policies())
+    own: tuple[PlannedNode, ...] | None = None
+    configs: dict[str, EnvironmentConfig] = {}
+    async with _made(recipe.environment, recipe, services, workspaces) as environment:
+        configs[recipe.environment] = environment.config
+        own = own_nodes(recipe, environment)
+    reference = await anyio.to_thread.run_sync(reference_outcomes, recipe.search.reference, services.store)
+    policy = build_policy(recipe, entry, own, workspaces, reference)
+    for name in policy.environments:
+        if name not in configs:
+            async with _made(name, recipe, services, workspaces) as environment:
+                configs[name] = environment.config
+    return Prepared(configs, policy, own is not None)
+
+
+@asynccontextmanager
+async def _made(
+    name: str, recipe: Recipe, services: Services, workspaces: WorkspaceSet
+) -> AsyncIterator[BaseEnvironment]:
+    """An environment, made as for a node, with models for all its agents."""
+    _require_node_face(name, workspaces)
+    config = _config(name, recipe, workspaces)
+    async with BaseEnvironment(name, config=config, services=services, seed=recipe.seed) as environment:
         for role in environment.config.agents:
             services.interface.templates(role)  # opens its model where that is ours to open
-        own = own_nodes(recipe, environment)
-        reference = await anyio.to_thread.run_sync(reference_outcomes, recipe.search.reference, services.store)
-        context = policy_context(recipe, own, workspaces, reference)
-        return Prepared(environment.config, build_policy(context, policies()), own is not None)
+        yield environment
 
 
 def _require_node_face(name: str, workspaces: WorkspaceSet) -> None:
@@ -61,6 +87,10 @@ def _require_node_face(name: str, workspaces: WorkspaceSet) -> None:
         )
 
 
-def _config(recipe: Recipe, workspaces: WorkspaceSet) -> Mapping[str, Any]:
+def _config(name: str, recipe: Recipe, workspaces: WorkspaceSet) -> Mapping[str, Any]:
+    """The environment's block, and over it what the recipe says of its own environment."""
+    block = environment_block(workspaces, name)
+    if name != recipe.environment:
+        return block
     data = {} if recipe.data is None else {"data": recipe.data}
-    return {**environment_block(workspaces, recipe.environment), **recipe.config, **data}
+    return {**block, **recipe.config, **data}

@@ -263,4 +263,11 @@ def _head(words: str) -> str:
 
 
 def _identity(request: NodeRequest) -> tuple[Any, ...]:
-    return (request.node_id, tuple(request.concepts), request.difficulty, request.seed)
+    return (
+        request.node_id,
+        tuple(request.concepts),
+        request.difficulty,
+        request.seed,
+        request.phase,
+        request.environment,
+    )

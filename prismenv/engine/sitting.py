@@ -52,13 +52,13 @@ class Sitting:
             self._progress,
             self._budget,
             own_problems=prepared.own_problems,
-            simulated=_is_simulated(recipe, prepared.config.agents),
+            simulated=_is_simulated(recipe, prepared.roles),
         )
         self._executor = NodeExecutor(
             NodeSetup(
                 run_id=run.run_id,
                 environment=recipe.environment,
-                config=prepared.config,
+                configs=prepared.configs,
                 options=recipe.options,
                 services=services,
                 spend=self._tally.spend,
@@ -226,4 +226,5 @@ def _place(request: NodeRequest) -> dict[str, Any]:
         "node_id": request.node_id,
         "concepts": list(request.concepts),
         "difficulty": request.difficulty,
+        **({} if request.phase is None else {"phase": request.phase}),
     }

@@ -12,9 +12,18 @@ from pathlib import Path
 
 import yaml
 
+from prismenv.contracts.phases import PhasePlan
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
-from prismenv.finding.benchfiles import TREE_FILE, TreeBlock, check_names, load_tree, unknown_name
+from prismenv.finding.benchfiles import (
+    TREE_FILE,
+    TreeBlock,
+    check_names,
+    load_experiment,
+    load_phases,
+    load_tree,
+    unknown_name,
+)
 from prismenv.finding.complaints import labelled, shown
 from prismenv.finding.discovery import broken_plugin, load_environments
 from prismenv.finding.layers import Layer, document_layer, merge, validate_layers
@@ -117,8 +126,15 @@ def resolve_cells(recipe: Recipe, workspaces: WorkspaceSet) -> tuple[tuple[str, 
     search = recipe.search
     if search.concepts is not None and search.difficulties is not None:
         return search.concepts, search.difficulties
-    tree = load_tree(_tree_path(search.tree or TREE_FILE, workspaces))
+    tree = load_tree(config_path(search.tree or TREE_FILE, workspaces))
     return search.concepts or tree.concepts, search.difficulties or tree.difficulties
+
+
+def resolve_phases(recipe: Recipe, workspaces: WorkspaceSet) -> tuple[PhasePlan, ...]:
+    """The phases of the recipe's experiment, in order. Raises ConfigurationException."""
+    phases = load_phases(config_path(recipe.search.phases, workspaces))
+    experiment = load_experiment(config_path(recipe.search.experiment, workspaces), phases)
+    return tuple(PhasePlan(name, phases[name]) for name in experiment.phase_sequences)
 
 
 def _base_layers(name_or_path: str, workspaces: WorkspaceSet) -> tuple[Path, list[Layer]]:
@@ -219,7 +235,8 @@ def _token_variables(layers: Sequence[Layer]) -> tuple[str, ...]:
     return (name,) if isinstance(name, str) else ()
 
 
-def _tree_path(name: str, workspaces: WorkspaceSet) -> Path:
+def config_path(name: str, workspaces: WorkspaceSet) -> Path:
+    """A file of configs by its stem, or by a path below the project folder. Raises ConfigurationException."""
     if name.endswith(_SUFFIXES) and is_file(path := workspaces.project_folder / name):
         return path
     return workspaces.find("configs", name)
@@ -230,7 +247,7 @@ def _check_cells(recipe: Recipe, layers: Sequence[Layer], workspaces: WorkspaceS
     tree: TreeBlock | None = None
     if search.tree is not None:
         try:
-            tree = load_tree(_tree_path(search.tree, workspaces))
+            tree = load_tree(config_path(search.tree, workspaces))
         except ConfigurationException as error:
             if error.code != "unknown_file":
                 raise

@@ -6,10 +6,11 @@ from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.search.adaptive.entry import ADAPTIVE
 from prismenv.search.grid import GRID
+from prismenv.search.phased.kinds import PRISMBENCH
 from prismenv.search.uniform import RANDOM
 
 
 @hookimpl
 def prismenv_policies() -> Sequence[PolicyEntry]:
     """The built-in policies."""
-    return (GRID, RANDOM, ADAPTIVE)
+    return (ADAPTIVE, GRID, PRISMBENCH, RANDOM)

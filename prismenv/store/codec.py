@@ -107,6 +107,8 @@ def node_values(run_id: str, outcome: NodeOutcome) -> _Values:
         "success_rate": result.success_rate if result is not None else None,
         "wall_seconds": outcome.wall_seconds,
         "result": dump(result, exclude=_TRAIL) if result is not None else None,
+        "phase": _text(request.phase),
+        "environment": _text(request.environment),
     }
 
 
@@ -205,6 +207,8 @@ def _outcome_of(row: Row[Any], trail: Sequence[Row[Any]]) -> NodeOutcome:
         difficulty=row.difficulty,
         seed=int(row.seed),
         options=load(row.options),
+        phase=row.phase,
+        environment=row.environment,
     )
     result = None
     if row.result is not None:

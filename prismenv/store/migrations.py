@@ -156,7 +156,12 @@ def _add_answers(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-STEPS: tuple[Step, ...] = (_create, _add_sessions, _add_answers)
+def _add_phases(connection: Connection) -> None:
+    for column in ("phase", "environment"):
+        connection.exec_driver_sql(f"ALTER TABLE nodes ADD COLUMN {column} TEXT")
+
+
+STEPS: tuple[Step, ...] = (_create, _add_sessions, _add_answers, _add_phases)
 
 
 def migrate(connection: Connection, location: str, steps: Sequence[Step] = STEPS) -> int:

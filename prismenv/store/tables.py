@@ -69,6 +69,8 @@ nodes = Table(
     Column("success_rate", Double),
     Column("wall_seconds", Double),
     Column("result", Text),
+    Column("phase", FreeText),
+    Column("environment", FreeText),
 )
 
 

@@ -13,6 +13,7 @@ class NodeRequest:
 
     `index` counts the requests of a run from 0: results are told in this order. `node_id` names the node for people
     and for the store: equal ids are the same node measured again. `seed` is derived from the run's seed and `index`.
+    `phase` names the phase of the search that asks, None where it has none; `environment` None is the recipe's.
     """
 
     index: int
@@ -21,6 +22,8 @@ class NodeRequest:
     difficulty: str
     seed: int
     options: dict[str, Any] = field(default_factory=dict)
+    phase: str | None = None
+    environment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ to what they happened to measure. The adaptive policy's own map is `model`.
     rmse, f1         at each budget, cells weighing the same, means over plays
     at_stop          the adaptive policy played until its own stop (`--interval`): nodes, and the share of cells whose
                      90 % interval holds the truth, by family
-    seconds          of one ask and one tell
+    seconds          of the processor, of one ask and one tell
 """
 
 import argparse
@@ -49,6 +49,12 @@ def budget_figures(plays: list[Played], kind: str, budgets: list[int]) -> dict[s
             for mark in budgets
         },
     }
+
+
+def median_needed(family: str, played: list[tuple[str, list[Played]]], kind: str, budgets: list[int]) -> float:
+    """`to_f1` over the surfaces of one family."""
+    plays = [play for of, some in played if of == family for play in some]
+    return statistics.median(play.reached.get(kind) or budgets[-1] for play in plays)
 
 
 def seconds(plays: list[Played]) -> dict[str, Any]:
@@ -114,10 +120,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "policies": {},
     }
     for name in options.policies.split(","):
-        plays = [play for surface in surfaces for play in plays_of(name, surface, budgets, options)]
+        played = [(surface.family, plays_of(name, surface, budgets, options)) for surface in surfaces]
+        plays = [play for _, some in played for play in some]
         kinds = ["model"] if name == "adaptive" else ["plain", "model"]
         found["policies"][name] = {
             **{kind: budget_figures(plays, kind, budgets) for kind in kinds},
+            "to_f1_by_family": {
+                family: {kind: median_needed(family, played, kind, budgets) for kind in kinds}
+                for family in dict.fromkeys(family for family, _ in played)
+            },
             "seconds": seconds(plays),
         }
     if options.interval:
@@ -134,6 +145,7 @@ def table(found: dict[str, Any]) -> str:
                 own = figures[kind]
                 needed = f"to F1 0.9: {own['to_f1']:6} nodes, {own['never']} never"
                 lines.append(f"{name:12} {kind:6} {needed}; RMSE {own['rmse']}; F1 {own['f1']}")
+        lines.append(f"{name:12} to F1 0.9 by family {figures['to_f1_by_family']}")
         lines.append(f"{name:12} seconds {figures['seconds']}")
     for family, figures in found.get("at_stop", {}).items():
         lines.append(f"at stop: {family}: {figures}")

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from search_surfaces import CONCEPTS, DIFFICULTIES, PlantedSurface
 
 from prismenv.contracts.policy import PolicyContext, SearchPolicy
-from prismenv.contracts.recipe import SearchSettings
+from prismenv.contracts.recipe import Recipe, SearchSettings
+from prismenv.finding.recipes import resolve_phases
+from prismenv.finding.workspace import find_workspaces
 from prismenv.scoring.intervals import wilson
 from prismenv.search.adaptive.cells import AbilityCell, ability_cells
 from prismenv.search.adaptive.evidence import answers_of
@@ -208,7 +210,11 @@ class Board:
 
 
 def play_policy(surface: PlantedSurface, play: Play) -> Played:
-    """One policy against one surface, `window` requests out at a time."""
+    """One policy against one surface, `window` requests out at a time.
+
+    A policy with phases goes through those of configs/phase_configs.yaml, with nodes of no more concepts than the map
+    has, so that it pays for nothing outside of it.
+    """
     entries = {entry.name: entry for entry in prismenv_policies()}
     settings = SearchSettings.model_validate(
         {
@@ -219,22 +225,25 @@ def play_policy(surface: PlantedSurface, play: Play) -> Played:
             "threshold": play.threshold,
             "window": play.window,
             "stop": {"interval": play.interval},
+            "max_concepts": 2 if play.pairs else 1,
         }
     )
     nodes = plan_cells(CONCEPTS, DIFFICULTIES, pairs=play.pairs)
-    policy = entries[play.policy].build(PolicyContext(nodes, settings, play.seed, CONCEPTS, DIFFICULTIES))
+    entry = entries[play.policy]
+    phases = resolve_phases(Recipe(name="benchmark", search=settings), find_workspaces()) if entry.phased else ()
+    policy = entry.build(PolicyContext(nodes, settings, play.seed, CONCEPTS, DIFFICULTIES, phases))
     board = Board(policy, ability_cells(nodes, DIFFICULTIES), surface, play)
     out: deque[NodeRequest] = deque()
     while board.played.told < play.nodes:
-        began = time.perf_counter()
+        began = time.process_time()
         asked = policy.ask(play.window - len(out)) if not policy.finished else ()
-        board.played.ask_seconds.append(time.perf_counter() - began)
+        board.played.ask_seconds.append(time.process_time() - began)
         out.extend(asked)
         if not out:
             break
         outcome = simulate(surface, out.popleft(), play)
-        began = time.perf_counter()
+        began = time.process_time()
         policy.tell(outcome)
-        board.played.tell_seconds.append(time.perf_counter() - began)
+        board.played.tell_seconds.append(time.process_time() - began)
         board.tell(outcome)
     return board.end(policy)

@@ -34,7 +34,7 @@ def context(
 ) -> PolicyContext:
     chosen = SearchSettings.model_validate({"policy": "adaptive", **search})
     nodes = plan_cells(concepts, difficulties, pairs=chosen.pairs)
-    return PolicyContext(nodes, chosen, seed, concepts, difficulties, reference)
+    return PolicyContext(nodes, chosen, seed, concepts, difficulties, reference=reference)
 
 
 def judged(request: NodeRequest, success: bool, *, passed: int = 0, **own: Any) -> NodeOutcome:

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 # Standard deviations of the parts, in logits: the usual ones, from which learning starts.
 PARTS = ("level", "slope", "size", "difficulty", "concept", "drift", "spot", "together", "own")
-USUAL = (1.5, 2.0, 0.7, 0.5, 0.6, 0.8, 0.3, 0.5, 0.3)
+USUAL = (1.5, 2.0, 0.7, 0.5, 0.6, 0.6, 0.3, 0.5, 0.3)
 LEARNED = slice(3, 9)  # one value of each of the first three shows in a run: nothing to learn their spread from
 SLOPE = -2.5  # from the easiest to the hardest; published surfaces lie between -1.5 and -4
 SIZE = -0.2  # for each further concept

@@ -60,6 +60,18 @@ class StopSettings(PlainNumbers, FrozenModel):
     confidence: float = Field(default=0.9, gt=0, lt=1)  # of the intervals
 
 
+class MctsSettings(PlainNumbers, FrozenModel):
+    """How the policy `mcts` chooses."""
+
+    selection: Literal["uct", "puct"] = "uct"  # puct: what looks hard by its concepts is tried first
+    exploration: float = Field(default=0.7, ge=0)  # c of the bound: how much is tried that was seldom tried
+    virtual_loss: float = Field(default=1.0, ge=0)  # visits without success that a measurement under way counts as
+    widening: float = Field(default=1.0, gt=0)  # a node has fewer steps below it than this, times a power of its visits
+    widening_power: float = Field(default=0.5, ge=0, le=1)  # that power
+    discount: float = Field(default=0.85, gt=0, le=1)  # below 1: what is hard counts less with each step from the roots
+    leaves: int = Field(default=8, ge=1)  # measurements under way at once
+
+
 class SearchSettings(PlainNumbers, FrozenModel):
     """What is measured.
 
@@ -83,6 +95,7 @@ class SearchSettings(PlainNumbers, FrozenModel):
     experiment: str = "experiment_configs"  # which phases a tree search goes through: a file of configs
     phases: str = "phase_configs"  # how it goes about them: a file of configs
     formulas: Literal["corrected", "original"] = "corrected"  # original: PrismBench's, kept within 0 and 1
+    mcts: MctsSettings = Field(default_factory=MctsSettings)  # for the policy `mcts`
 
 
 class BudgetSettings(PlainNumbers, FrozenModel):

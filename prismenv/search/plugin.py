@@ -6,6 +6,7 @@ from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.search.adaptive.entry import ADAPTIVE
 from prismenv.search.grid import GRID
+from prismenv.search.mcts.policy import MCTS
 from prismenv.search.phased.kinds import PRISMBENCH
 from prismenv.search.uniform import RANDOM
 
@@ -13,4 +14,4 @@ from prismenv.search.uniform import RANDOM
 @hookimpl
 def prismenv_policies() -> Sequence[PolicyEntry]:
     """The built-in policies."""
-    return (ADAPTIVE, GRID, PRISMBENCH, RANDOM)
+    return (ADAPTIVE, GRID, MCTS, PRISMBENCH, RANDOM)

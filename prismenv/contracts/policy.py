@@ -42,7 +42,7 @@ class SearchPolicy(ABC):
         return ()
 
     def state(self) -> Mapping[str, Any]:
-        """What a report wants to know of the policy, as plain JSON."""
+        """What a report wants to know of the policy, as plain JSON. `note`, if there, says in words why it finished."""
         return {}
 
 
@@ -63,6 +63,7 @@ class PolicyContext:
     difficulties: tuple[str, ...] = ()
     phases: tuple[PhasePlan, ...] = ()
     kinds: Mapping[str, PhaseRegistration] = field(default_factory=dict)
+    reference: tuple[NodeOutcome, ...] = ()  # of `search.reference`, in the order of their indexes
 
 
 @dataclass(frozen=True, slots=True)

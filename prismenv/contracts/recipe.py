@@ -48,6 +48,18 @@ InterfaceSettings = Annotated[
 ]
 
 
+class StopSettings(PlainNumbers, FrozenModel):
+    """When the adaptive policy knows enough, whatever `search.nodes` and the budget say.
+
+    A cell is known when it is decided on which side of the threshold (or of 0, for a difference) it lies, or when its
+    credible interval is no wider than `interval` to either side. `interval` None: only `search.nodes` ends it.
+    """
+
+    interval: float | None = Field(default=0.1, gt=0, lt=1)  # half the width of a credible interval
+    share: float = Field(default=0.95, gt=0, le=1)  # of cells that have to be known
+    confidence: float = Field(default=0.9, gt=0, lt=1)  # of the intervals
+
+
 class MctsSettings(PlainNumbers, FrozenModel):
     """How the policy `mcts` chooses."""
 
@@ -74,6 +86,10 @@ class SearchSettings(PlainNumbers, FrozenModel):
     pairs: bool = False  # every pair of concepts as well
     repeats: int = Field(default=1, ge=1)  # how often each node is measured
     nodes: int | None = Field(default=None, ge=1)  # how many are measured
+    threshold: float = Field(default=0.5, gt=0, lt=1)  # success below it is a weakness; for `policy: adaptive`
+    objective: Literal["threshold", "ability", "difference"] = "threshold"  # what is looked for; for `policy: adaptive`
+    reference: str | None = None  # the run whose model this one is compared with, for `objective: difference`
+    stop: StopSettings = Field(default_factory=StopSettings)  # when enough is known; for `policy: adaptive`
     window: int = Field(default=64, ge=1)  # how far results may run ahead of the one that is told next
     max_concepts: int = Field(default=4, ge=1)  # of a node of a tree search
     experiment: str = "experiment_configs"  # which phases a tree search goes through: a file of configs

@@ -16,6 +16,7 @@ from prismenv.finding.workspace import WorkspaceSet
 from prismenv.search.cells import plan_cells
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.nearness import did_you_mean
+from prismenv.words.nodes import NodeOutcome
 
 
 def own_nodes(recipe: Recipe, environment: BaseEnvironment) -> tuple[PlannedNode, ...] | None:
@@ -67,10 +68,17 @@ def find_policy(name: str, workspaces: WorkspaceSet) -> PolicyEntry:
 
 
 def build_policy(
-    recipe: Recipe, entry: PolicyEntry, own: tuple[PlannedNode, ...] | None, workspaces: WorkspaceSet
+    recipe: Recipe,
+    entry: PolicyEntry,
+    own: tuple[PlannedNode, ...] | None,
+    workspaces: WorkspaceSet,
+    reference: tuple[NodeOutcome, ...] = (),
 ) -> SearchPolicy:
-    """The recipe's policy over the environment's `own` nodes, or over those of the recipe's tree for None."""
-    context = PolicyContext(own or (), recipe.search, recipe.seed)
+    """The recipe's policy over the environment's `own` nodes, or over those of the recipe's tree for None.
+
+    `reference` are the outcomes of the run that `search.reference` names.
+    """
+    context = PolicyContext(own or (), recipe.search, recipe.seed, reference=reference)
     if entry.phased:
         phases = resolve_phases(recipe, workspaces)
         context = replace(context, phases=phases, kinds=_kinds(phases, workspaces))

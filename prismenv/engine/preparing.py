@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import anyio.to_thread
+
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import SearchPolicy
@@ -13,6 +15,7 @@ from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.engine.planning import build_policy, find_policy, own_nodes
+from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
 from prismenv.finding.workspace import WorkspaceSet
@@ -44,7 +47,8 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
     async with _made(recipe.environment, recipe, services, workspaces) as environment:
         configs[recipe.environment] = environment.config
         own = own_nodes(recipe, environment)
-    policy = build_policy(recipe, entry, own, workspaces)
+    reference = await anyio.to_thread.run_sync(reference_outcomes, recipe.search.reference, services.store)
+    policy = build_policy(recipe, entry, own, workspaces, reference)
     for name in policy.environments:
         if name not in configs:
             async with _made(name, recipe, services, workspaces) as environment:

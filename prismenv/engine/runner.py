@@ -261,7 +261,7 @@ class Runner:
             return Ending("failed", f"every node failed in the same way: {self._same_complaint}")
         if self._told and self._unreached == self._told:
             return Ending("failed", f"no node could be measured; the first of {self._told}: {self._first_complaint}")
-        return Ending("finished")
+        return Ending("finished", str(self._policy.state().get("note", "")))
 
     def _given_up(self) -> Ending | None:
         """How a run ends in which a node was left without an outcome; None where none was."""

@@ -34,6 +34,7 @@ OPTIONAL = frozenset(
 )
 # All of prismenv/server needs the extra `server`: it is imported by the function that starts it, by its own modules at
 # their top.
+OPTIONAL |= {"prismenv.search.adaptive.policy"}  # needs NumPy, which only a run with this policy waits for
 OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts

@@ -1,0 +1,154 @@
+"""Models whose true ability is known: published surfaces, and random ones with planted weaknesses.
+
+additive      tuning. Logits add up over concepts and difficulty, with normal interactions: what the adaptive policy's
+              prior believes, drawn from a distribution of its own.
+weakspots     held out. Able everywhere, but for some concepts that break off at a difficulty, and pairs that fail
+              although both concepts are mastered alone.
+cliffs        held out. Each concept is mastered up to a difficulty and lost beyond it (a steep curve between an upper
+              and a lower plateau); a pair is as hard as its harder concept times a random factor; some cells are
+              easier than their neighbours say.
+published     held out. The cells of a capability file as they are. Pairs are published over all difficulties: a pair's
+              logit at a difficulty is that of its published figure, shifted as its two concepts are on average. Pairs
+              without a figure take the lower concept's.
+"""
+
+import json
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+CONCEPTS = (
+    "algorithms",
+    "conditionals",
+    "data_structures",
+    "dynamic_programming",
+    "error_handling",
+    "functions",
+    "loops",
+    "recursion",
+    "searching",
+    "sorting",
+)
+DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
+TUNING = ("additive",)
+HELD_OUT = ("weakspots", "cliffs", "published")
+Key = tuple[frozenset[str], str]
+
+
+def logit(chance: float) -> float:
+    """The log odds, of a chance kept away from 0 and 1."""
+    kept = min(max(chance, 0.02), 0.98)
+    return math.log(kept / (1 - kept))
+
+
+def sigmoid(value: float) -> float:
+    """The inverse of `logit`."""
+    return 1 / (1 + math.exp(-value))
+
+
+@dataclass(frozen=True)
+class PlantedSurface:
+    """One simulated model: the chance of success of each cell of the map."""
+
+    family: str
+    name: str
+    chances: dict[Key, float]
+
+    def chance(self, concepts: Iterable[str], difficulty: str) -> float:
+        """Of any set of concepts; one beyond the map is as hard as the hardest pair, or concept, within it."""
+        wanted = frozenset(concepts)
+        if (wanted, difficulty) in self.chances:
+            return self.chances[wanted, difficulty]
+        parts = [chance for (known, at), chance in self.chances.items() if at == difficulty and known <= wanted]
+        return min(parts, default=0.5)
+
+
+def _groups(*, pairs: bool) -> list[tuple[str, ...]]:
+    return [(name,) for name in CONCEPTS] + (list(combinations(CONCEPTS, 2)) if pairs else [])
+
+
+def additive(number: int, *, pairs: bool) -> PlantedSurface:
+    """A surface of the family that the policy was tuned on."""
+    draw = random.Random(f"additive {number}")
+    level, slope = draw.gauss(0.2, 1.0), draw.uniform(-4.5, -1.5)
+    concept = {name: draw.gauss(0, draw.choice((0.4, 0.9))) for name in CONCEPTS}
+    steep = {name: draw.gauss(0, 0.9) for name in CONCEPTS}
+    rough = draw.choice((0.2, 0.5))
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        together = draw.gauss(-0.3, 0.5) if len(group) > 1 else 0.0
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            x = rank / 4 - 0.5
+            value = sum(concept[name] + steep[name] * x for name in group) / len(group)
+            chances[frozenset(group), difficulty] = sigmoid(level + slope * x + value + together + draw.gauss(0, rough))
+    return PlantedSurface("additive", f"additive-{number}", chances)
+
+
+def weakspots(number: int, *, pairs: bool) -> PlantedSurface:
+    """A capable model with holes."""
+    draw = random.Random(f"weakspots {number}")
+    top, bottom = draw.uniform(0.85, 0.97), draw.uniform(0.55, 0.8)
+    breaks = {name: draw.randrange(1, 5) for name in draw.sample(CONCEPTS, draw.randrange(2, 5))}
+    bad = set(draw.sample(_groups(pairs=True)[len(CONCEPTS) :], 6))
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            base = top + (bottom - top) * rank / 4
+            broken = any(rank >= breaks.get(name, 9) for name in group) or (group in bad and rank >= 1)
+            chances[frozenset(group), difficulty] = draw.uniform(0.05, 0.35) if broken else base - draw.uniform(0, 0.08)
+    return PlantedSurface("weakspots", f"weakspots-{number}", chances)
+
+
+def cliffs(number: int, *, pairs: bool) -> PlantedSurface:
+    """A model that masters each concept up to some difficulty."""
+    draw = random.Random(f"cliffs {number}")
+    edge = {name: draw.uniform(0.5, 4.5) for name in CONCEPTS}
+    high, low = draw.uniform(0.8, 0.95), draw.uniform(0.05, 0.2)
+
+    def alone(name: str, rank: int) -> float:
+        return low + (high - low) * sigmoid(2.5 * (edge[name] - rank))
+
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        factor = draw.uniform(0.7, 1.05) if len(group) > 1 else 1.0
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            chance = min(alone(name, rank) for name in group) * factor
+            if draw.random() < 0.06:
+                chance += draw.choice((-0.3, 0.3))
+            chances[frozenset(group), difficulty] = min(max(chance, 0.03), 0.97)
+    return PlantedSurface("cliffs", f"cliffs-{number}", chances)
+
+
+def published(file: Path, *, pairs: bool) -> list[PlantedSurface]:
+    """The models of a capability file."""
+    found = []
+    for name, model in json.loads(file.read_text(encoding="utf-8"))["models"].items():
+        alone = {
+            (concept, difficulty): cell["success_rate"]
+            for concept, row in model["cells"].items()
+            for difficulty, cell in row.items()
+        }
+        known = {frozenset(key.split("+")): figure["success_rate"] for key, figure in model["pairs"].items()}
+        chances: dict[Key, float] = {}
+        for group in _groups(pairs=pairs):
+            for difficulty in DIFFICULTIES:
+                own = [alone[name, difficulty] for name in group]
+                chances[frozenset(group), difficulty] = min(own)
+                if len(group) > 1 and frozenset(group) in known:
+                    usual = [logit(alone[name, at]) for name in group for at in DIFFICULTIES]
+                    shift = sum(map(logit, own)) / len(own) - sum(usual) / len(usual)
+                    chances[frozenset(group), difficulty] = sigmoid(logit(known[frozenset(group)]) + shift)
+        found.append(PlantedSurface("published", name, chances))
+    return found
+
+
+def all_surfaces(file: Path | None, each: int, families: Iterable[str], *, pairs: bool) -> list[PlantedSurface]:
+    """`each` random surfaces of each wanted family, and those of the file where there is one."""
+    makers = {"additive": additive, "weakspots": weakspots, "cliffs": cliffs}
+    found = [makers[name](number, pairs=pairs) for name in families if name in makers for number in range(each)]
+    if file is not None and "published" in families:
+        found += published(file, pairs=pairs)
+    return found

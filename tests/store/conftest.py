@@ -48,7 +48,7 @@ class PostgresServer:
     """A server of Debian's programs, in a folder of its own, on a free port of loopback. It refuses to be root's."""
 
     def __init__(self, programs: Path, *, auth: str = "trust") -> None:
-        self._programs = programs
+        self.programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="prismenv-postgres-"))  # not tmp_path: another user cannot reach it
         self._user = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
         if self._user:
@@ -90,7 +90,7 @@ class PostgresServer:
     def start(self) -> None:
         options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", "", "-F", "-c", "max_connections=50"]
         with (self.folder / "log").open("ab") as log:
-            command = [self._programs / "postgres", "-D", self._data, *options]
+            command = [self.programs / "postgres", "-D", self._data, *options]
             self._process = subprocess.Popen(command, cwd="/", stdout=log, stderr=log, **self._user)
         deadline = time.monotonic() + 120
         while True:

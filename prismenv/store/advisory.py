@@ -31,12 +31,12 @@ class AdvisoryLocks:
         self._location = location
         self._turn = threading.Lock()
         self._connection: Connection | None = None
-        self._held: set[str] = set()
-        self._lost: set[str] = set()
+        self._held: dict[str, str] = {}  # names, and what people call them
+        self._lost: dict[str, str] = {}
         self._process = os.getpid()
 
-    def acquire(self, name: str) -> bool:
-        """Whether the lock is now held; it is not where anybody has it already."""
+    def acquire(self, name: str, called: str) -> bool:
+        """Whether the lock is now held; it is not where anybody has it already. `called` is for messages."""
         with self._turn:
             self._look()
             if name in self._held or name in self._lost:
@@ -45,7 +45,7 @@ class AdvisoryLocks:
                 self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             acquired = bool(self._connection.execute(_TRY, {"name": name}).scalar())
             if acquired:
-                self._held.add(name)
+                self._held[name] = called
             self._close_unused()
             return acquired
 
@@ -54,11 +54,8 @@ class AdvisoryLocks:
         if os.getpid() != self._process:
             return
         with self._turn:
-            self._lost.discard(name)
-            if name not in self._held:
-                return
-            self._held.discard(name)
-            if self._connection is None:
+            self._lost.pop(name, None)
+            if self._held.pop(name, None) is None or self._connection is None:
                 return
             try:
                 self._connection.execute(_UNLOCK, {"name": name})
@@ -70,13 +67,15 @@ class AdvisoryLocks:
         """StorageException (`lock_lost`) where a lock that is thought to be held may be somebody else's by now."""
         with self._turn:
             self._look()
-            lost = sorted(self._lost)
+            lost = sorted(self._lost.values())
         if lost:
             raise StorageException(
-                f"The connection to the store {self._location} that held the lock of {', '.join(lost)} was lost.",
+                f"The connection to the store {self._location} that held the lock of {', '.join(lost)} was lost: "
+                "the server was stopped, or cut it off.",
                 code="lock_lost",
                 subject=self._location,
-                hint="Nothing more is written, since somebody else may be writing now; resume the run.",
+                hint="Nothing more is written, since somebody else may be writing now. Nothing finished is lost: when "
+                "the server is there, `prismenv run --resume RUN` goes on.",
             )
 
     def close(self) -> None:
@@ -97,7 +96,7 @@ class AdvisoryLocks:
 
     def _drop(self) -> None:
         """Let go of the connection, and of every lock with it."""
-        self._lost |= self._held
+        self._lost.update(self._held)
         self._held.clear()
         connection, self._connection = self._connection, None
         if connection is not None:

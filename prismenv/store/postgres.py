@@ -83,7 +83,7 @@ class PostgresBackend(Backend):
     @contextmanager
     def lock_run(self, run_id: str) -> Iterator[None]:
         name = f"run {_digest(run_id)}"
-        if not self._locks.acquire(name):
+        if not self._locks.acquire(name, f"run {run_id}"):
             raise StorageException(
                 f"Run {run_id} is being worked on by another process.",
                 code="run_locked",
@@ -98,7 +98,7 @@ class PostgresBackend(Backend):
     @contextmanager
     def hold_session(self, session_id: str) -> Iterator[None]:
         name = f"session {_digest(session_id)}"
-        if not self._locks.acquire(name):
+        if not self._locks.acquire(name, f"session {session_id!r}"):
             raise StorageException(
                 f"The session {session_id!r} is being spoken in by somebody else.",
                 code="session_busy",

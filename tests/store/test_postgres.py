@@ -63,11 +63,22 @@ def test_the_password_may_come_from_the_environment_or_a_file(own: Any, tmp_path
     open_store(url).close()
 
 
-def test_a_user_without_rights_is_told_which(own: Any) -> None:
+def test_a_user_without_rights_is_told_so_and_one_who_may_read_can(own: Any, make_run: Any) -> None:
     with own.connect() as connection:
         connection.execute("CREATE USER guest PASSWORD 'guest'")
         connection.execute("CREATE SCHEMA closed")
-    assert refused(own.url(user="guest:guest", options="?options=-csearch_path%3Dclosed")).code == "store_unwritable"
+    url = own.url(user="guest:guest", options="?options=-csearch_path%3Dclosed")
+    assert refused(url).code == "store_unwritable"
+    with closing(open_store(own.url(options="?options=-csearch_path%3Dclosed"))) as store:
+        store.save_run(make_run())
+    with own.connect() as connection:
+        connection.execute("GRANT USAGE ON SCHEMA closed TO guest")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA closed TO guest")
+    with closing(open_store(url, create=False)) as store:
+        assert store.runs() == [make_run()]
+        with pytest.raises(StorageException) as caught:
+            store.delete_run("run-1")
+        assert caught.value.code == "store_unwritable"
 
 
 def test_a_password_is_shown_nowhere() -> None:
@@ -157,19 +168,22 @@ def test_who_has_lost_the_lock_writes_no_more(postgres: Any, make_run: Any, make
                 with pytest.raises(StorageException) as caught:
                     store.save_node("run-1", make_node(0))
                 assert caught.value.code == "lock_lost"
+                assert "the lock of run run-1" in caught.value.message
         with store.lock_run("run-1"):
             store.save_node("run-1", make_node(0))
 
 
 def test_stores_that_share_a_database_do_not_share_locks(postgres: Any) -> None:
     one, two = postgres.schema("one"), postgres.schema("two")
-    with closing(open_store(one)) as first, closing(open_store(two)) as second, first.lock_run("run-1"):
-        with (
-            second.lock_run("run-1"),
-            pytest.raises(StorageException, match="being worked on"),
-            second.lock_run("run-1"),
-        ):
-            pass
+    with (
+        closing(open_store(one)) as first,
+        closing(open_store(two)) as second,
+        first.lock_run("run-1"),
+        second.lock_run("run-1"),
+        pytest.raises(StorageException, match="being worked on"),
+        second.lock_run("run-1"),
+    ):
+        pass
 
 
 def test_a_session_is_held_by_one_process_at_a_time(place: str) -> None:

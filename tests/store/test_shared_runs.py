@@ -16,13 +16,14 @@ from prismenv.store.database import open_store
 COMMAND = Path(sysconfig.get_path("scripts")) / "prismenv"
 SECONDS = 300
 ENVIRONMENT = """
-import time
-from prismenv import environment_registry
+import anyio
+from prismenv import BaseEnvironment, environment_registry
 
-@environment_registry.register_environment_method("environment_slow", "execute_node")
-def slow(env, concepts, difficulty_level, options, **kwargs):
-    time.sleep(0.02)
-    return {"success": True, "data_trail": []}
+@environment_registry.register("environment_slow")
+class Slow(BaseEnvironment):
+    async def execute_node(self, concept, difficulty_level, **options):
+        await anyio.sleep(0.02)
+        return {"success": True, "data_trail": []}
 """
 
 
@@ -54,7 +55,8 @@ class Shell:
 
 
 def policy(nodes: int) -> list[str]:
-    return ["--set", "search.policy=random", "--set", f"search.nodes={nodes}"]
+    names = {"policy": "random", "nodes": nodes, "concepts": '["a", "b"]', "difficulties": '["easy"]'}
+    return [word for name, value in names.items() for word in ("--set", f"search.{name}={value}")]
 
 
 def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
@@ -74,11 +76,11 @@ def shell(place: str, tmp_path: Path) -> Shell:
 
 
 def test_runs_share_a_store_at_once_and_one_that_is_resumed_twice_is_done_once(shell: Shell) -> None:
-    processes = [shell.run(nodes) for nodes in (30, 40)]
+    processes = [shell.run(nodes) for nodes in (10, 20)]
     ended = [finish(process) for process in processes]
     assert [code for code, *_ in ended] == [0, 0], ended
     reports = [report_of(out) for _, out, _ in ended]
-    assert [report["progress"]["done"] for report in reports] == [30, 40]
+    assert [report["progress"]["done"] for report in reports] == [10, 20]
     code, out, err = finish(shell.run(400, "--set", "budget.nodes=5"))
     assert report_of(out)["status"] == "budget_reached", (code, err)
     run = report_of(out)["run_id"]
@@ -104,9 +106,9 @@ def test_a_run_that_loses_its_server_says_what_to_do_and_goes_on_with_all_that_w
         with closing(open_store(shell.place)) as store:
             wait_for(lambda: any(run.nodes_done > 5 for run in store.runs()), process)
         own.stop()
-        code, _, err = finish(process)
+        code, out, err = finish(process)
         assert code == 3
-        assert "--resume" in err
+        assert "run --resume" in out + err
         own.start()
         with closing(open_store(shell.place)) as store:
             (run,) = store.runs()
@@ -128,13 +130,11 @@ def commands_read_the_store(shell: Shell, run: str) -> None:
         ("runs", "show", run),
         ("runs", "export", run),
         ("rejudge", run),
-        ("doctor",),
-        ("run", "environment_slow", "--dry-run"),
         ("run", "environment_slow", "--show-config"),
     ):
         code, out, err = shell(*words)
-        assert code in (0, 1), (words, out, err)  # doctor: 1 where the machine lacks something
-        assert run in out or words[0] in ("doctor", "run", "rejudge"), words
+        assert code == 0, (words, out, err)
+        assert run in out or words[0] in ("run", "rejudge"), words
     assert "1 run" in shell("doctor")[1]
 
 

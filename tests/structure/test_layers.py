@@ -35,6 +35,7 @@ OPTIONAL = frozenset(
 # All of prismenv/server needs the extra `server`: it is imported by the function that starts it, by its own modules at
 # their top.
 OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
+OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

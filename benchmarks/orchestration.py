@@ -79,7 +79,7 @@ class Meter:
                 self.resident[done] = resident_bytes()
 
 
-async def measure(nodes: int, workspaces: WorkspaceSet, store_file: Path | None) -> dict[str, float]:
+async def measure(nodes: int, workspaces: WorkspaceSet, place: str | None) -> dict[str, float]:
     """One run; figures of it."""
     recipe = Recipe(
         name="orchestration",
@@ -93,7 +93,7 @@ async def measure(nodes: int, workspaces: WorkspaceSet, store_file: Path | None)
     async with AsyncExitStack() as stack:
         interface = InProcessInterface(load_agents(workspaces), lambda _: transport, clock, models=lambda _: "scripted")
         await stack.enter_async_context(sandbox)
-        store = open_store(store_file) if store_file else None
+        store = open_store(place) if place else None
         if store is not None:
             stack.callback(store.close)
         services = Services(interface=interface, sandbox=sandbox, store=store, clock=clock)
@@ -114,7 +114,9 @@ def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("nodes", type=int, nargs="?", default=10000, help="nodes to run (%(default)s)")
-    nodes = parser.parse_args().nodes
+    parser.add_argument("--store", help="a URL such as postgresql://USER@HOST/DATABASE in place of a file of SQLite")
+    arguments = parser.parse_args()
+    nodes = arguments.nodes
     workspaces = find_workspaces()
     with tempfile.TemporaryDirectory() as folder:
         anyio.run(measure, 200, workspaces, None)  # warm: imports, compiled templates, the registry
@@ -122,7 +124,7 @@ def main() -> None:
             "nodes": nodes,
             "interpreter_cpu_ms": interpreter_cpu_ms(),
             "without_store": anyio.run(measure, nodes, workspaces, None),
-            "with_store": anyio.run(measure, nodes, workspaces, Path(folder) / "runs.db"),
+            "with_store": anyio.run(measure, nodes, workspaces, arguments.store or f"{folder}/runs.db"),
             "targets": {"without_store_cpu_ms": 1.0, "with_store_cpu_ms": 2.0},
         }
     print(json.dumps(figures, indent=2))

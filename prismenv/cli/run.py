@@ -29,6 +29,7 @@ from prismenv.finding.recipes import LoadedRecipe, dump_recipe, load_recipe, rec
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.events import Event
+from prismenv.words.masking import mask_secrets
 
 EPILOG = """Ctrl-C once finishes what runs, twice stops now; both leave a run that `--resume` goes on with.
 
@@ -95,7 +96,7 @@ def run(
     if as_json:
         print_json({"event": "report", **report.to_json()})
     else:
-        show_report(console(), report, usual_store=store_location(None, workspaces))
+        show_report(console(), report, usual_store=mask_secrets(store_location(None, workspaces)))
     raise typer.Exit(_exit_code(report))
 
 

@@ -155,7 +155,7 @@ class CallSettings(PlainNumbers, FrozenModel):
 class OutputSettings(FrozenModel):
     """Where results go. `store` is a file or a SQLAlchemy URL; None: `.prismenv/prismenv.db` in the project folder."""
 
-    store: str | None = None  # a file, or sqlite:/// and a path
+    store: str | None = None  # a file, sqlite:/// and a path, or postgresql://USER@HOST/DATABASE
     keep_calls: bool = True  # prompts and answers of every model call
     stream: bool = False  # answers' text as `model_tokens` events while it comes, for whoever watches the run
 

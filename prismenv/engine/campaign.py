@@ -24,7 +24,7 @@ from prismenv.engine.composition import open_services
 from prismenv.engine.location import store_location
 from prismenv.engine.preparing import prepare
 from prismenv.engine.report import RunReport
-from prismenv.engine.resuming import recipe_to_resume, stored_recipe
+from prismenv.engine.resuming import kept_at, recipe_to_resume, stored_recipe
 from prismenv.engine.sitting import Sitting
 from prismenv.engine.summaries import find_run
 from prismenv.engine.switch import StopSwitch
@@ -34,6 +34,7 @@ from prismenv.finding.workspace import WorkspaceSet
 from prismenv.store.database import open_store
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.events import EventSink
+from prismenv.words.masking import mask_secrets
 
 SHOWN_NODES = 10  # so many nodes a plan names
 
@@ -67,7 +68,8 @@ async def run_campaign(  # noqa: PLR0913 - by keyword, but for the recipe
 def _resumed_recipe(recipe: Recipe | None, workspaces: WorkspaceSet, run_id: str) -> Recipe:
     location = store_location(recipe.output.store if recipe else None, workspaces)
     with closing(open_store(location, create=False)) as store:
-        return recipe_to_resume(recipe, find_run(store, run_id))
+        resumed = recipe_to_resume(recipe, find_run(store, run_id))
+        return kept_at(resumed, location) if recipe is None else resumed
 
 
 async def run_recipe(  # noqa: PLR0913 - by keyword, but for recipe and services
@@ -130,7 +132,8 @@ def load_stored_recipe(
             hint=f"`prismenv run --resume {run.run_id}` goes on with it.",
         )
     folder = claimed.folder if claimed else workspaces.project_folder
-    return LoadedRecipe(recipe=change_recipe(stored_recipe(run), sets), path=Path(location), folder=folder)
+    changed = change_recipe(kept_at(stored_recipe(run), location), sets)
+    return LoadedRecipe(recipe=changed, path=Path(mask_secrets(location)), folder=folder)
 
 
 def plan_campaign(recipe: Recipe, *, workspaces: WorkspaceSet, folder: Path) -> dict[str, Any]:
@@ -155,5 +158,5 @@ async def _plan(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) -> dict[
             "budget": recipe.budget.model_dump(exclude_none=True),
             "isolation": services.sandbox.isolation,
             "seed": recipe.seed,
-            "store": store_location(recipe.output.store, workspaces),
+            "store": mask_secrets(store_location(recipe.output.store, workspaces)),
         }

@@ -72,6 +72,8 @@ def _look_at_store(location: str) -> str:
     except StorageException as error:
         if error.code != "store_missing":
             raise
+        if error.subject is not None and "://" in error.subject:
+            return f"none yet; the first run makes its tables in {error.subject}"
         folder = Path(error.subject or location).parent
         nearest = folder if folder.is_dir() else folder.parent
         if not os.access(nearest, os.W_OK | os.X_OK):

@@ -31,6 +31,14 @@ def stored_recipe(run: RunRecord) -> Recipe:
         ) from error
 
 
+def kept_at(recipe: Recipe, location: str) -> Recipe:
+    """A stored recipe whose store is the one where it was found, if it named a database: passwords are not stored."""
+    store = recipe.output.store
+    if store is None or "://" not in store:
+        return recipe
+    return recipe.model_copy(update={"output": recipe.output.model_copy(update={"store": location})})
+
+
 def recipe_to_resume(given: Recipe | None, run: RunRecord) -> Recipe:
     """The recipe that a run goes on with: the given one, which must measure the same as the stored one does.
 

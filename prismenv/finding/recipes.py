@@ -32,6 +32,7 @@ from prismenv.finding.overrides import set_layers, variable_layers
 from prismenv.finding.workspace import MARKER, WorkspaceSet, is_file
 from prismenv.finding.yamlfile import YamlDocument, load_yaml
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.masking import mask_secrets
 from prismenv.words.nearness import did_you_mean
 
 FOLDER = "configs/runs"
@@ -112,8 +113,9 @@ def change_recipe(recipe: Recipe, sets: Sequence[str]) -> Recipe:
 
 
 def dump_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML that loads again to an equal recipe."""
+    """The recipe as YAML that loads again to an equal recipe, but for a password in the URL of its store."""
     plain = recipe.model_dump(mode="json")
+    plain["output"]["store"] = mask_secrets(plain["output"]["store"])
     readable = not _BREAKS.search(recipe.model_dump_json())
     return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=readable, width=100))
 

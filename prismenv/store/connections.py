@@ -1,77 +1,113 @@
-"""A database file that is open: where it is, its schema brought up to date, transactions that read and that write."""
+"""A database that is open: its schema brought up to date, transactions that read and that write."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import URL, Connection, make_url
+from sqlalchemy.exc import ArgumentError
 
+from prismenv.store.backend import Backend
 from prismenv.store.failures import storage_errors
 from prismenv.store.migrations import migrate
-from prismenv.store.sqlite import open_engine, prepare_folder, transaction
+from prismenv.store.sqlite import SqliteBackend
 from prismenv.words.errors import StorageException
+from prismenv.words.masking import mask_secrets
+
+_FORMS = "Write a path, sqlite:///FOLDER/FILE.db, or postgresql://USER@HOST/DATABASE."
 
 
 class Database:
-    """The database in the file at `path`, made and migrated where needed."""
+    """The database of a backend, made and migrated where needed; with `create` false one that must be there."""
 
-    def __init__(self, path: Path) -> None:
-        prepare_folder(path)
-        self._engine = open_engine(path)
-        self._turn = threading.Lock()
-        self._path = path
-        self.location = str(path)
+    def __init__(self, backend: Backend, *, create: bool = True) -> None:
+        self._backend = backend
+        self._engine = backend.engine
+        self.location = backend.location
         try:
+            if not create:
+                with storage_errors(backend, "be opened"):
+                    backend.require()
             with self._writing("be opened") as connection:
                 migrate(connection, self.location)
         except StorageException:
-            self._engine.dispose()
+            backend.close()
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
-        with storage_errors(self.location, "be closed"):
-            self._engine.dispose()
+        """Let go of the file or the connections."""
+        with storage_errors(self._backend, "be closed"):
+            self._backend.close()
 
     @contextmanager
-    def _writing(self, doing: str) -> Iterator[Connection]:
-        with self._turn, storage_errors(self.location, doing), transaction(self._engine, writing=True) as connection:
+    def _writing(self, doing: str, *, alone: bool = True) -> Iterator[Connection]:
+        """A writing transaction. What only adds rows need not be `alone`: see `Backend.transaction`."""
+        with (
+            storage_errors(self._backend, doing),
+            self._backend.transaction(writing=True, alone=alone) as connection,
+        ):
             yield connection
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[Connection]:
-        with storage_errors(self.location, doing), transaction(self._engine, writing=False) as connection:
+        with storage_errors(self._backend, doing), self._backend.transaction(writing=False) as connection:
             yield connection
 
+    @contextmanager
+    def _holding(self, lock: AbstractContextManager[None], doing: str) -> Iterator[None]:
+        """The lock, its taking within the store's boundary and what is done under it outside."""
+        with ExitStack() as stack:
+            with storage_errors(self._backend, doing):
+                stack.enter_context(lock)
+            yield
 
-def file_of(text: str) -> Path:
-    """The file that a path or URL names, absolute. Other databases than SQLite are refused, with the reason."""
+
+def backend_of(text: str) -> Backend:
+    """The database that a path or URL names. Others than SQLite and PostgreSQL are refused, with the reason."""
     if "://" not in text:
-        return Path(text).resolve()  # one file, one lock, whatever link it was named by
+        return SqliteBackend(Path(text).resolve())  # one file, one lock, whatever link it was named by
     try:
         url = make_url(text)
-        shown = url.render_as_string(hide_password=True)
-        if url.get_backend_name() == "sqlite":
-            if url.database in (None, "", ":memory:") or url.query:
-                raise StorageException(
-                    f"{shown} names no plain file.", subject=shown, hint="Write sqlite:///FOLDER/FILE.db, or a path."
-                )
-            return Path(str(url.database)).resolve()
-        create_engine(url).dispose()
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
+    except (ArgumentError, ValueError):  # from None: the URL's own parser shows all of it
+        raise StorageException("The store's URL cannot be read.", code="store_url", hint=_FORMS) from None
+    kind, _, driver = url.drivername.partition("+")
+    if kind == "sqlite":
+        return _sqlite(url, text)
+    if kind not in ("postgresql", "postgres") or driver not in ("", "psycopg"):
         raise StorageException(
-            f"The store's URL needs a database driver that is not installed: {error}.",
+            f"The store's URL begins with {url.drivername}://, which this version cannot use: it keeps runs in SQLite, "
+            "or in PostgreSQL by psycopg.",
+            code="store_unsupported",
+            hint=_FORMS,
+        )
+    return _postgres(url)
+
+
+def _sqlite(url: URL, text: str) -> Backend:
+    if url.database in (None, "", ":memory:") or url.query:
+        shown = mask_secrets(text)
+        raise StorageException(
+            f"{shown} names no plain file.", subject=shown, hint="Write sqlite:///FOLDER/FILE.db, or a path."
+        )
+    return SqliteBackend(Path(str(url.database)).resolve())
+
+
+def _postgres(url: URL) -> Backend:
+    if "@" in (url.host or ""):
+        raise StorageException(
+            "The store's URL cannot be read: it has more than one @.",
+            code="store_url",
+            hint="Write special characters of the password by their codes: %40 for @, %2F for /, %3A for a colon.",
+        )
+    secret = {key: "***" for key in url.query if "password" in key}
+    shown = url.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
+    try:
+        from prismenv.store.postgres import PostgresBackend  # noqa: PLC0415 - the driver is an extra
+    except ImportError as error:
+        raise StorageException(
+            f"The store {shown} needs a driver that is not installed: {error}.",
             code="store_driver",
-            hint="Install the driver, or use a SQLite file: a path, or sqlite:///FOLDER/FILE.db.",
+            subject=shown,
+            hint="Install it with `pip install 'prismenv[postgres]'`, or use a SQLite file.",
         ) from error
-    except ArgumentError as error:
-        hint = "Write a path, or sqlite:///FOLDER/FILE.db."
-        raise StorageException("The store's URL cannot be read.", code="store_url", hint=hint) from error
-    raise StorageException(
-        f"The store {shown} is none that this version can use: it keeps runs in SQLite only.",
-        code="store_unsupported",
-        subject=shown,
-        hint="Write a path, or sqlite:///FOLDER/FILE.db.",
-    )
+    return PostgresBackend(url, shown)

@@ -1,10 +1,10 @@
-"""The store on a relational database; SQLite for now.
+"""The store on a relational database, SQLite or PostgreSQL.
 
-Theory of operation. Writers take turns by a lock of this process and by the database between processes; each node is
-one transaction. Its statements are written once, and its rows go to the driver as `codec.py` made them, since carrying
-each value through the columns' types cost as much as writing it. Readers use connections of their own and never wait
-for writers. A run is read in pages of nodes, each page a transaction of its own: nodes are only ever added, so the
-pages agree, and a reader that stops half way holds nothing open. Methods may be called from any thread.
+Theory of operation. Each node, or each group of nodes, is one transaction; what differs between databases is in
+`sqlite.py` and `postgres.py`. Its statements are written once, and its rows go to the driver as `codec.py` made them,
+since carrying each value through the columns' types cost as much as writing it. Readers use connections of their own
+and never wait for writers. A run is read in pages of nodes, each page a transaction of its own: nodes are only ever
+added, so the pages agree, and a reader that stops half way holds nothing open. Methods may be called from any thread.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
 from prismenv.store import codec, tables
 from prismenv.store.answers import StoredAnswers
-from prismenv.store.connections import Database, file_of
-from prismenv.store.runlock import run_lock
+from prismenv.store.backend import Backend
+from prismenv.store.connections import Database, backend_of
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.nearness import nearest
@@ -29,27 +29,20 @@ PAGE_NODES = 100
 
 
 def open_store(url_or_path: str | Path, *, create: bool = True) -> Store:
-    """The store in that file (a path, or `sqlite:///` and a path), made and migrated where needed.
+    """The store in that file (a path, or `sqlite:///` and a path) or database (`postgresql://…`), made and migrated
+    where needed.
 
-    The file's own folder is made too, its parents are not. With `create` false a file that does not exist is a
-    StorageException (`store_missing`). Close the store when done with it.
+    The file's own folder is made too, its parents are not; a database must be there, its tables are made. With `create`
+    false a store that does not exist is a StorageException (`store_missing`). Close the store when done with it.
     """
-    path = file_of(str(url_or_path))
-    if not create and not path.exists():
-        raise StorageException(
-            f"There is no store at {path}.",
-            code="store_missing",
-            subject=str(path),
-            hint="A first `prismenv run` makes it; or name another file.",
-        )
-    return DatabaseStore(path)
+    return DatabaseStore(backend_of(str(url_or_path)), create=create)
 
 
 class DatabaseStore(Database, Store):
     """Runs in a database. Made by `open_store`."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, backend: Backend, *, create: bool = True) -> None:
+        super().__init__(backend, create=create)
         self.answers = StoredAnswers(self._reading, self._writing)
         self._inserts = {
             table.name: str(insert(table).compile(self._engine)) for table in tables.metadata.sorted_tables
@@ -71,7 +64,7 @@ class DatabaseStore(Database, Store):
         indices = [node.outcome.request.index for node in nodes]
         rows = _node_rows(run_id, nodes)
         try:
-            with self._writing(f"save {_named(indices)} of run {run_id}") as connection:
+            with self._writing(f"save {_named(indices)} of run {run_id}", alone=False) as connection:
                 for table, values in rows.items():
                     if values:
                         connection.exec_driver_sql(self._inserts[table.name], values)
@@ -97,7 +90,7 @@ class DatabaseStore(Database, Store):
         )
 
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
-        return run_lock(self._path, run_id)
+        return self._holding(self._backend.lock_run(run_id), f"lock run {run_id}")
 
     def runs(self) -> Sequence[RunRecord]:
         done = (
@@ -106,7 +99,7 @@ class DatabaseStore(Database, Store):
         query = (
             select(tables.runs, func.coalesce(done.c.nodes_done, 0).label("nodes_done"))
             .outerjoin(done, done.c.run_id == tables.runs.c.run_id)
-            .order_by(tables.runs.c.started_at.desc(), tables.runs.c.run_id)
+            .order_by(tables.runs.c.started_at.desc(), tables.ordered(tables.runs.c.run_id))
         )
         with self._reading("list its runs") as connection:
             return [codec.run_of(row) for row in connection.execute(query)]

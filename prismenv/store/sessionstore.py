@@ -12,8 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from prismenv.contracts.sessions import KeptSession, SessionArchive
 from prismenv.store import tables
-from prismenv.store.connections import Database, file_of
-from prismenv.store.sessionlock import session_lock
+from prismenv.store.connections import Database, backend_of
 from prismenv.words.chat import ChatMessage
 from prismenv.words.errors import StorageException
 
@@ -22,11 +21,11 @@ _ADD, _ADD_MESSAGES = insert(_SESSIONS), insert(_MESSAGES)
 
 
 def open_sessions(url_or_path: str | Path) -> SessionArchive:
-    """The sessions in that store (a path, or `sqlite:///` and a path), made where it is not there. Close it at the end.
+    """The sessions in that store (a path or a URL, as for `open_store`), made where it is not there.
 
-    It is open by itself: a run's store on the same file may be open beside it.
+    It is open by itself: a run's store on the same file may be open beside it. Close it at the end.
     """
-    return DatabaseSessions(file_of(str(url_or_path)))
+    return DatabaseSessions(backend_of(str(url_or_path)))
 
 
 class DatabaseSessions(Database, SessionArchive):
@@ -42,7 +41,7 @@ class DatabaseSessions(Database, SessionArchive):
             "used_at": session.used_at,
         }
         try:
-            with self._writing("keep a session") as connection:
+            with self._writing("keep a session", alone=False) as connection:
                 connection.execute(_ADD, values)
                 _add_messages(connection, session, 0)
         except StorageException as error:
@@ -66,15 +65,15 @@ class DatabaseSessions(Database, SessionArchive):
     def save(self, session: KeptSession, known: int) -> None:
         changed = {"calls": session.calls, "used_at": session.used_at}
         mine = _SESSIONS.c.session_id == session.session_id
-        with self._writing("keep a session") as connection:
+        with self._writing("keep a session", alone=False) as connection:
             if connection.execute(update(_SESSIONS).where(mine).values(changed)).rowcount:
                 _add_messages(connection, session, known)
 
     def hold(self, session_id: str) -> AbstractContextManager[None]:
-        return session_lock(self._path, session_id)
+        return self._holding(self._backend.hold_session(session_id), f"hold session {session_id!r}")
 
     def sessions(self) -> Sequence[KeptSession]:
-        query = select(_SESSIONS).order_by(_SESSIONS.c.used_at, _SESSIONS.c.session_id)
+        query = select(_SESSIONS).order_by(_SESSIONS.c.used_at, tables.ordered(_SESSIONS.c.session_id))
         with self._reading("list its sessions") as connection:
             return [self._session(row) for row in connection.execute(query)]
 

@@ -9,14 +9,18 @@ never fails half way. It says so itself: with an event of the engine for it, eve
 """
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from prismenv.store.backend import Backend
+from prismenv.store.runlock import run_lock
+from prismenv.store.sessionlock import session_lock
 from prismenv.words.errors import StorageException
 
 BUSY_SECONDS = 30.0
@@ -41,6 +45,46 @@ _HINTS = {
     ),
     "SQLITE_IOERR": ("store_io", "the system could not read or write it", "Check the disk and its free space."),
 }
+
+
+class SqliteBackend(Backend):
+    """The database in the file at `path`. Writers take turns by a lock of this process and by the file's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.location = str(path)
+        self.engine = open_engine(path)
+        self._path = path
+        self._turn = threading.Lock()
+        self._prepared = False
+
+    @contextmanager
+    def transaction(self, *, writing: bool, alone: bool = True) -> Iterator[Connection]:  # noqa: ARG002 - always alone
+        if not self._prepared:
+            prepare_folder(self._path)
+            self._prepared = True
+        with self._turn if writing else nullcontext(), transaction(self.engine, writing=writing) as connection:
+            yield connection
+
+    def explain(self, error: BaseException) -> tuple[str, str, str]:
+        return explain(error)
+
+    def require(self) -> None:
+        if not self._path.exists():
+            raise StorageException(
+                f"There is no store at {self._path}.",
+                code="store_missing",
+                subject=self.location,
+                hint="A first `prismenv run` makes it; or name another file.",
+            )
+
+    def lock_run(self, run_id: str) -> AbstractContextManager[None]:
+        return run_lock(self._path, run_id)
+
+    def hold_session(self, session_id: str) -> AbstractContextManager[None]:
+        return session_lock(self._path, session_id)
+
+    def close(self) -> None:
+        self.engine.dispose()
 
 
 def open_engine(path: Path) -> Engine:

@@ -5,6 +5,8 @@ column of its own beside it. `position` counts from 0 within a node. Seeds are d
 integer. Events of the run itself have RUN_EVENTS in place of a node's index.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -17,6 +19,9 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from prismenv.store.jsontext import encodable
@@ -34,6 +39,24 @@ class FreeText(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - fixed signature
         return None if value is None else encodable(value)
+
+
+class ordered(FunctionElement[str]):  # noqa: N801 - it reads as a function of SQL
+    """A text column to order by: by its code points, wherever a database would order as some language does."""
+
+    inherit_cache = True
+    type = Text()
+
+
+@compiles(ordered)
+def _ordered(element: ordered, compiler: SQLCompiler, **options: Any) -> str:
+    """SQLite orders so by itself."""
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(ordered, "postgresql")
+def _ordered_by_bytes(element: ordered, compiler: SQLCompiler, **options: Any) -> str:
+    return f'{compiler.process(element.clauses, **options)} COLLATE "C"'
 
 
 schema_version = Table("schema_version", metadata, Column("version", BigInteger, primary_key=True, autoincrement=False))

@@ -10,6 +10,8 @@ _SECRET_KEY = re.compile(
 )
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
+_DATABASE_PASSWORD = re.compile(r"(\bpostgres(?:ql)?(?:\+\w+)?://[^/@:\s]*):\S+@")  # such may hold / and @
+_QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&\s]+")
 
 
 def mask_secrets(value: Any) -> Any:
@@ -19,7 +21,8 @@ def mask_secrets(value: Any) -> Any:
     (`token_variable`) holds no secret.
     """
     if isinstance(value, str):
-        return _URL_PASSWORD.sub(rf"\1:{MASK}@", value)
+        value = _DATABASE_PASSWORD.sub(rf"\1:{MASK}@", value)
+        return _QUERY_PASSWORD.sub(rf"\1{MASK}", _URL_PASSWORD.sub(rf"\1:{MASK}@", value))
     if isinstance(value, dict):
         return {key: _masked_entry(key, item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -243,10 +243,11 @@ def test_a_full_disk_is_named_and_finished_nodes_stay(small_disk: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("postgresql://me:secret@host/db", "store_driver"),
-        ("postgresql+nodriver://me:secret@host/db", "store_driver"),
-        ("nosuchdatabase://me:secret@host/db", "store_driver"),
-        ("mysql+pymysql://me:secret@host/db", "store_driver"),
+        ("postgresql+nodriver://me:secret@host/db", "store_unsupported"),
+        ("nosuchdatabase://me:secret@host/db", "store_unsupported"),
+        ("mysql+pymysql://me:secret@host/db", "store_unsupported"),
+        ("postgresql://me:half@secret@host/db", "store_url"),
+        ("postgresql://me:secret@host:port/db", "store_url"),
         ("://secret", "store_url"),
         ("sqlite://", "storage_failed"),
         ("sqlite:///:memory:", "storage_failed"),

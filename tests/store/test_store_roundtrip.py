@@ -1,7 +1,6 @@
 """What goes into the store comes out equal, whatever an environment or a model put into it."""
 
 import math
-import tempfile
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prismenv.contracts.archive import CallRecord, NodeRecord, RunRecord, Store
@@ -125,33 +124,32 @@ NODES = st.builds(
 RUN = RunRecord("run-1", "n", "e", "running", 0, {}, 0.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(node=NODES)
-def test_any_node_is_read_back_equal(node: NodeRecord) -> None:
-    with tempfile.TemporaryDirectory() as folder, closing(open_store(Path(folder) / "s.db")) as store:
-        store.save_run(RUN)
-        store.save_node("run-1", node)
-        assert list(store.nodes("run-1")) == [node]
+def test_any_node_is_read_back_equal(store: Store, node: NodeRecord) -> None:
+    store.save_run(RUN)
+    store.save_node("run-1", node)
+    assert list(store.nodes("run-1")) == [node]
+    store.delete_run("run-1")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(recipe=st.dictionaries(st.text(), JSON, max_size=3), seed=st.integers(), name=st.text(), note=st.text())
 def test_any_run_is_read_back_equal_but_for_its_secrets(
-    recipe: dict[str, Any], seed: int, name: str, note: str
+    store: Store, recipe: dict[str, Any], seed: int, name: str, note: str
 ) -> None:
     run = RunRecord("run-1", name, "e", "finished", seed, recipe, 1.5, 2.5, 0, note)
-    with tempfile.TemporaryDirectory() as folder, closing(open_store(Path(folder) / "s.db")) as store:
-        store.save_run(RUN)
-        store.save_run(run)
-        assert list(store.runs()) == [replace(run, recipe=mask_secrets(recipe))]
+    store.save_run(RUN)
+    store.save_run(run)
+    assert list(store.runs()) == [replace(run, recipe=mask_secrets(recipe))]
 
 
-def test_nodes_come_in_index_order_over_many_pages_and_survive_reopening(file, store, make_run, make_node) -> None:
+def test_nodes_come_in_index_order_over_many_pages_and_survive_reopening(place, store, make_run, make_node) -> None:
     store.save_run(make_run())
     saved = {index: make_node(index) for index in reversed(range(250))}
     for node in saved.values():
         store.save_node("run-1", node)
-    with closing(open_store(file)) as again:
+    with closing(open_store(place)) as again:
         assert list(again.nodes("run-1")) == [saved[index] for index in range(250)]
 
 

@@ -36,6 +36,7 @@ OPTIONAL = frozenset(
 # their top.
 OPTIONAL |= {"prismenv.search.adaptive.policy"}  # needs NumPy, which only a run with this policy waits for
 OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
+OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

@@ -60,7 +60,7 @@ def run(
     def sink(event: Event) -> None:
         done[event.type] += 1
         if done["node_finished"] == drain_after:
-            stop.request()
+            stop.drain()
 
     async def main() -> RunReport:
         return await run_campaign(

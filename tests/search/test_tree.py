@@ -125,9 +125,10 @@ def published() -> dict[str, Any]:
     def node(name: str, concepts: Any, difficulty: str, parents: list[str], children: list[str]) -> dict[str, Any]:
         return {
             "id": name, "difficulty": difficulty, "concepts": concepts, "challenge_description": "",
-            "depth": len(parents), "problem_statement": {}, "solution_code": {}, "test_cases": {}, "problem_fixer": {}, "visits": 2,
-            "successes": 0, "failures": 0, "score": 0, "phase": 1, "run_results": [{"success": True, "data_trail": []}],
-            "value": 0.5, "parents": parents, "children": children,
+            "depth": len(parents), "problem_statement": {}, "solution_code": {}, "test_cases": {},
+            "problem_fixer": {}, "visits": 2, "successes": 0, "failures": 0, "score": 0, "phase": 1,
+            "run_results": [{"success": True, "data_trail": []}], "value": 0.5,
+            "parents": parents, "children": children,
         }  # fmt: skip
 
     nodes = [

@@ -31,7 +31,7 @@ def test_the_typed_surface_names_the_same_as_the_lazy_one() -> None:
 def test_importing_prismenv_imports_no_dependency() -> None:
     program = (
         "import sys, prismenv\n"
-        f"names = {{'pydantic', 'sqlalchemy', 'httpx', 'rich', 'typer'}} | {SDKS!r}\n"
+        f"names = {{'numpy', 'pydantic', 'sqlalchemy', 'httpx', 'rich', 'typer'}} | {SDKS!r}\n"
         "print(sorted(names & set(sys.modules)))"
     )
     answer = subprocess.run(
@@ -56,19 +56,19 @@ def imported_by(*words: str) -> set[str]:
 ENGINE = {"pydantic", "yaml", "anyio"}
 STORE = {"sqlalchemy"}
 DRAWING = {"rich"}
-MODELS = {"httpx", "jinja2", "re2", "jsonschema_rs"} | SDKS
+HEAVY = {"httpx", "jinja2", "numpy", "re2", "jsonschema_rs"} | SDKS
 
 
 @pytest.mark.parametrize(
     ("words", "not_needed"),
     [
-        (["--help"], ENGINE | STORE | DRAWING | MODELS),
-        (["--version"], ENGINE | STORE | DRAWING | MODELS),
-        (["judge", "--help"], STORE | DRAWING | MODELS),
-        (["judge", "no-such-file", "no-such-file"], STORE | DRAWING | MODELS | {"pluggy"}),
-        (["init", "--help"], STORE | DRAWING | MODELS),
-        (["list", "--json"], STORE | MODELS),
-        (["runs", "--help"], MODELS),
+        (["--help"], ENGINE | STORE | DRAWING | HEAVY),
+        (["--version"], ENGINE | STORE | DRAWING | HEAVY),
+        (["judge", "--help"], STORE | DRAWING | HEAVY),
+        (["judge", "no-such-file", "no-such-file"], STORE | DRAWING | HEAVY | {"pluggy"}),
+        (["init", "--help"], STORE | DRAWING | HEAVY),
+        (["list", "--json"], STORE | HEAVY),
+        (["runs", "--help"], HEAVY),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

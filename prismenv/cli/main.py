@@ -32,6 +32,7 @@ COMMANDS = {
     "judge": ("prismenv.cli.judge", "Judge a solution against its tests, or a file of cases."),
     "list": ("prismenv.cli.catalog", "List environments, agents, providers, recipes and the rest."),
     "runs": ("prismenv.cli.runs", "List, show, export and prune stored runs."),
+    "report": ("prismenv.cli.report", "Report what a run found: map, weakest areas, gaps, failures, cost."),
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),
     "agents": ("prismenv.cli.agents", "List, show and check agent files."),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),

@@ -64,3 +64,12 @@ def build_policy(context: PolicyContext, policies: Mapping[str, PolicyEntry]) ->
             subject=name,
         )
     return entry.build(context)
+
+
+def places_planned(nodes: Iterable[PlannedNode]) -> list[list[str]]:
+    """The cells that these nodes lie in, each once and in their order, for a report to say which were not measured.
+
+    A node of several concepts lies in the cell of their combination, `a + b`, as in the map.
+    """
+    places = dict.fromkeys((" + ".join(sorted(set(node.concepts))), node.difficulty) for node in nodes)
+    return [list(place) for place in places]

@@ -1,10 +1,11 @@
 """What has to be right before a run starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prismenv.contracts.base import BaseEnvironment
+from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
@@ -20,11 +21,15 @@ from prismenv.words.errors import ConfigurationException
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A recipe that was found to be runnable. `own_problems`: the nodes are the environment's, not a tree's."""
+    """A recipe that was found to be runnable. `own_problems`: the nodes are the environment's, not a tree's.
+
+    `planned` are the nodes that there are to measure, whichever of them the policy will ask for.
+    """
 
     config: EnvironmentConfig
     policy: SearchPolicy
     own_problems: bool
+    planned: Sequence[PlannedNode] = ()
 
 
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
@@ -37,7 +42,7 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
             services.interface.templates(role)  # opens its model where that is ours to open
         own = own_nodes(recipe, environment)
         context = policy_context(recipe, own, workspaces)
-        return Prepared(environment.config, build_policy(context, policies()), own is not None)
+        return Prepared(environment.config, build_policy(context, policies()), own is not None, context.nodes)
 
 
 def _require_node_face(name: str, workspaces: WorkspaceSet) -> None:

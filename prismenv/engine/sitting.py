@@ -19,6 +19,7 @@ from prismenv.contracts.services import Services
 from prismenv.engine.budget import Budget
 from prismenv.engine.node import NodeExecutor, NodeSetup
 from prismenv.engine.outcomes import describe_error, own_keys, unwrap
+from prismenv.engine.planning import places_planned
 from prismenv.engine.preparing import Prepared
 from prismenv.engine.progress import Progress, failure_kind
 from prismenv.engine.recorder import open_recorder
@@ -43,6 +44,7 @@ class Sitting:
         self._recipe = recipe
         self._services = services
         self._policy = prepared.policy
+        self._planned = prepared.planned
         self._run = run
         self._emit = emit
         self._finished_before = run.status == "finished"
@@ -140,6 +142,7 @@ class Sitting:
             simulated=self._tally.simulated,
             store=self._services.store.location if self._services.store else None,
             progress=self._snapshot(),
+            plan=places_planned(self._planned),
         )
         if not self._finished_before:
             await self._save(replace(self._run, status="running", ended_at=None, note=""), [event])

@@ -33,6 +33,7 @@ COMMANDS = {
     "list": ("prismenv.cli.catalog", "List environments, agents, providers, recipes and the rest."),
     "runs": ("prismenv.cli.runs", "List, show, export and prune stored runs."),
     "report": ("prismenv.cli.report", "Report what a run found: map, weakest areas, gaps, failures, cost."),
+    "compare": ("prismenv.cli.compare", "Compare runs of several models or versions, regressions first."),
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),
     "agents": ("prismenv.cli.agents", "List, show and check agent files."),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),

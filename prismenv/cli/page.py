@@ -12,6 +12,7 @@ from prismenv.words.visible import visible
 
 ReportFormat = Literal["text", "markdown", "json", "csv"]
 _MARKDOWN = re.compile(r"([\\`*{}\[\]<>|#~!&]|(?<![^\W_])_|_(?![^\W_]))")  # `_` within a word is no markup
+MOST_COLUMNS = 80  # of a heading
 _LIST_START = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s)")
 
 
@@ -40,7 +41,7 @@ def show_page(screen: Screen, sections: Sequence[Section]) -> None:
         if place:
             screen.say()
         if section.title:
-            screen.say(section.title.upper(), "bold")
+            screen.say(_rule(section.title, min(screen.width, MOST_COLUMNS)), "bold")
         for line in section.lines:
             _say(screen, line)
         for number, forms in enumerate(forms for forms in section.tables if forms[0].rows):
@@ -49,6 +50,10 @@ def show_page(screen: Screen, sections: Sequence[Section]) -> None:
             _draw(screen, forms)
         for line in section.notes:
             _say(screen, line)
+
+
+def _rule(title: str, columns: int) -> str:
+    return f"── {title} ".ljust(columns, "─")
 
 
 def _say(screen: Screen, line: str) -> None:
@@ -73,7 +78,7 @@ def write_markdown(out: TextIO, title: str, sections: Sequence[Section]) -> None
 
 def _markdown(section: Section) -> Iterator[str]:
     if section.title:
-        yield f"## {escaped(section.title.capitalize())}"
+        yield f"## {escaped(section.title)}"
     for line in section.lines:
         yield from ("", escaped(line))
     for forms in section.tables:

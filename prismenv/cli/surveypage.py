@@ -38,8 +38,8 @@ def survey_page(survey: Survey, options: PageOptions) -> list[Section]:
     measures = {area: measure(scores) for area, scores in survey.areas().items()}
     return [
         Section(lines=list(_head(survey))),
-        Section("result", list(_result(survey))),
-        Section("map", tables=_maps(measures), notes=_map_notes(measures)),
+        Section("Result", list(_result(survey))),
+        Section("Map", tables=_maps(measures), notes=_map_notes(measures)),
         _weakest(survey, options),
         _unmeasured(survey),
         _failures(survey),
@@ -135,7 +135,7 @@ def _weakest(survey: Survey, options: PageOptions) -> Section:
     notes = [f"ranked by the best that an area can be; surely weak: even that is under {options.threshold:.0%}"]
     if len(found) > len(shown):
         notes.append(f"{len(found) - len(shown)} further areas have unsolved problems (--top shows more)")
-    return Section("weakest areas", tables=[forms], notes=notes if found else ())
+    return Section("Weakest areas", tables=[forms], notes=notes if found else ())
 
 
 def _weak_row(item: Weakness) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _unmeasured(survey: Survey) -> Section:
     lines = [f"{found.measured}{plan} cells were measured"] if found.planned is not None or rows else []
     if survey.whole.nodes and survey.plan is None:
         lines.append("what this run had planned is not stored, so only what it asked for is told")
-    return Section("left unmeasured", lines, [[TextTable("", ("why", "cells", "which"), tuple(rows), ("which",))]])
+    return Section("Left unmeasured", lines, [[TextTable("", ("why", "cells", "which"), tuple(rows), ("which",))]])
 
 
 def _failures(survey: Survey) -> Section:
@@ -172,7 +172,7 @@ def _failures(survey: Survey) -> Section:
     rows = [(kind.replace("_", " "), str(count), f"{count / failed:.0%}") for kind, count in made.failures.items()]
     rows += [(f"left out: {fault}", str(count), "") for fault, count in made.left_out.items()]
     table = TextTable("", ("what became of the last attempt", "problems", "of unsolved"), tuple(rows))
-    return Section("failures", tables=[[table]])
+    return Section("Failures", tables=[[table]])
 
 
 def _effort(portion: Portion) -> Section:
@@ -189,7 +189,7 @@ def _effort(portion: Portion) -> Section:
         f"attempts: {made.attempts} at {counted(made.total.measured, 'problem')}, {made.attempts_each:.2f} each"
         + (f"; solved: {after}" if after else "")
     )
-    return Section("how they were solved", lines)
+    return Section("How they were solved", lines)
 
 
 def _phases(survey: Survey) -> Section:
@@ -198,7 +198,7 @@ def _phases(survey: Survey) -> Section:
     rows = tuple(_phase_row(name, portion) for name, portion in named.items())
     narrow = tuple((*row[:4], *row[7:]) for row in rows)
     forms = [TextTable("", header, rows), TextTable("", (*header[:4], *header[7:]), narrow)]
-    return Section("phase by phase", tables=[forms])
+    return Section("Phase by phase", tables=[forms])
 
 
 def _phase_row(name: str, portion: Portion) -> tuple[str, ...]:
@@ -244,7 +244,7 @@ def _cost(survey: Survey) -> Section:
         f"model calls {calls}"
     )
     lines += [f"{run.run_id} took {duration(run.ended_at - run.started_at)}" for run in survey.runs if run.ended_at]
-    return Section("cost and time", lines, [[TextTable("", header, tuple(rows))]])
+    return Section("Cost and time", lines, [[TextTable("", header, tuple(rows))]])
 
 
 def _usage_row(role: str, usage: Usage) -> tuple[str, ...]:
@@ -265,4 +265,4 @@ def _suspects(survey: Survey) -> Section:
         TextTable("", (header[0], header[1], header[3]), tuple((row[0], row[1], row[3]) for row in rows), words),
     ]
     notes = ["signs, no proofs: read these suites before you blame the model. The rates above count them."]
-    return Section("tests to look at", tables=[forms], notes=notes if found else ())
+    return Section("Tests to look at", tables=[forms], notes=notes if found else ())

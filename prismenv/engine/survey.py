@@ -99,6 +99,8 @@ class Survey:
     phases: dict[str, Portion] = field(default_factory=dict)
     by_run: dict[str, Portion] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
+    modes: set[str] = field(default_factory=set)  # of verdicts
+    harnesses: set[str] = field(default_factory=set)  # hashes of what judged
     samples: SampleCounts = field(default_factory=SampleCounts)
     signs: Suspects = field(default_factory=Suspects)
 
@@ -120,6 +122,10 @@ class Survey:
         self.samples.add(outcome)
         self.signs.add(outcome)
         self.models.update(call.model for call in node.calls)
+        for record in outcome.result.data_trail if outcome.result else ():
+            if record.verdict is not None and record.verdict.harness_hash:
+                self.modes.add(record.verdict.verdict_mode)
+                self.harnesses.add(record.verdict.harness_hash)
 
     def _portions(self, outcome: NodeOutcome) -> Iterator[Portion]:
         yield self.whole

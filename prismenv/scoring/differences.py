@@ -4,6 +4,7 @@ Every difference is `second - first`: negative where the second is worse.
 """
 
 import math
+import statistics
 from collections.abc import Sequence
 from statistics import NormalDist
 
@@ -11,6 +12,7 @@ from prismenv.scoring.intervals import wilson
 from prismenv.words.seeding import derive_random
 
 RESAMPLES = 2000
+MOST_RESAMPLED = 1000  # problems: with more the normal distribution gives the same, and at once
 Interval = tuple[float, float]
 Stratum = tuple[float, float, float, float]  # successes and measurements of the first, then of the second
 
@@ -125,15 +127,19 @@ def paired_bootstrap(differences: Sequence[float], seed: int, confidence: float 
 
     The percentile bootstrap, clustered by problem (Efron and Tibshirani, An Introduction to the Bootstrap (1993),
     chapter 13; Davison and Hinkley, Bootstrap Methods (1997), section 3.8). The seed makes it repeatable. Where all
-    differences are equal, resampling would claim certainty: the interval is then as wide as the values could make it,
-    Wilson's for that many problems.
+    differences are equal, resampling would claim certainty: the interval then allows for as many other problems as
+    Wilson's interval of 0 in that many does, each as different as can be.
     """
     size = len(differences)
     if not size:
         return -1.0, 1.0
     if min(differences) == max(differences):
-        low, high = wilson(size * (differences[0] + 1) / 2, size, confidence)
-        return 2 * low - 1, 2 * high - 1
+        other, value = wilson(0, size, confidence)[1], differences[0]
+        return value - other * (value + 1), value + other * (1 - value)
+    if size > MOST_RESAMPLED:
+        half = NormalDist().inv_cdf(0.5 + confidence / 2) * statistics.stdev(differences) / math.sqrt(size)
+        mean = math.fsum(differences) / size
+        return max(-1.0, mean - half), min(1.0, mean + half)
     random = derive_random(seed, "paired bootstrap", size)
     means = sorted(math.fsum(random.choices(differences, k=size)) / size for _ in range(RESAMPLES))
     edge = round((1 - confidence) / 2 * RESAMPLES)
@@ -149,6 +155,8 @@ def sign_flips(differences: Sequence[float], seed: int) -> float:
     moving = [difference for difference in differences if difference]
     if not moving:
         return 1.0
+    if len(moving) > MOST_RESAMPLED:
+        return math.erfc(abs(math.fsum(moving)) / math.sqrt(2 * math.fsum(gap * gap for gap in moving)))
     random = derive_random(seed, "sign flips", len(moving))
     observed = abs(math.fsum(moving)) - 1e-12
     hits = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("run", "judge", "list", "runs", "report", "rejudge", "agents", "llm", "init", "eject", "doctor")
+COMMANDS = ("run", "judge", "list", "runs", "report", "compare", "rejudge", "agents", "llm", "init", "eject", "doctor")
 GROUPS = {"runs": ("list", "show", "export", "prune"), "agents": ("check", "list", "show"), "llm": ("try", "serve")}
 PAGES = (*((name,) for name in COMMANDS), *((group, name) for group, names in GROUPS.items() for name in names))
 # All pages from one process: what takes time is importing the engine.

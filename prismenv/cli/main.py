@@ -31,7 +31,7 @@ COMMANDS = {
     "run": ("prismenv.cli.run", "Run a recipe: measure a model over concepts and difficulties."),
     "judge": ("prismenv.cli.judge", "Judge a solution against its tests, or a file of cases."),
     "list": ("prismenv.cli.catalog", "List environments, agents, providers, recipes and the rest."),
-    "runs": ("prismenv.cli.runs", "List, show, export and prune stored runs."),
+    "runs": ("prismenv.cli.runs", "List, show, watch, export and prune stored runs."),
     "report": ("prismenv.cli.report", "Report what a run found: map, weakest areas, gaps, failures, cost."),
     "compare": ("prismenv.cli.compare", "Compare runs of several models or versions, regressions first."),
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),

@@ -13,6 +13,7 @@ from prismenv.contracts.observer import NodeObserver
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.engine.outcomes import describe_error, fault_of_error, fault_of_result
+from prismenv.engine.telling import attempt_told
 from prismenv.words.chat import TokenWatcher
 from prismenv.words.errors import BudgetException, DeadlineException
 from prismenv.words.events import Event, EventSink
@@ -51,15 +52,7 @@ class _Watcher(NodeObserver):
         self.calls: list[CallRecord] = []
 
     def attempt_judged(self, record: TrailRecord) -> None:
-        self._emit(
-            "attempt_judged",
-            problem_index=record.problem_index,
-            attempt_num=record.attempt_num,
-            success=record.success,
-            outcome=record.verdict.outcome if record.verdict is not None else None,
-            fault=record.fault,
-            fixed_by_problem_fixer=record.fixed_by_problem_fixer,
-        )
+        self._emit("attempt_judged", **attempt_told(record))
 
     def model_called(self, call: CallRecord) -> None:
         self._setup.spend(call.usage)

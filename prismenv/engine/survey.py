@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
+from prismenv.engine.phases import phase_of
 from prismenv.engine.report import SIMULATED
 from prismenv.engine.summaries import find_run
 from prismenv.scoring.areas import Area, Weakness, by_area, weakest
@@ -18,15 +19,10 @@ from prismenv.scoring.spread import Spread, repeats, spread
 from prismenv.scoring.surface import ordered_difficulties
 from prismenv.scoring.suspects import Suspect, Suspects, flagged
 from prismenv.words.events import Event
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome
 from prismenv.words.usage import Usage
 
 PLAN = "plan"  # of a run's first event: the cells that there were to measure
-
-
-def phase_of(request: NodeRequest) -> str:
-    """The phase of the search that asked for a node; empty for a search without phases."""
-    return str(request.options.get("phase", ""))
 
 
 @dataclass(slots=True)

@@ -88,7 +88,7 @@ CELLS = st.tuples(*[st.integers(0, 15)] * 4)
 
 @given(CELLS)
 def test_the_paired_interval_holds_the_difference_and_is_never_certain(cells) -> None:
-    both, lost, gained, neither = cells
+    _, lost, gained, _ = cells
     total = sum(cells)
     low, high = newcombe_paired(*cells)
     assert -1 <= low <= high <= 1

@@ -86,7 +86,8 @@ def _result(survey: Survey) -> Iterator[str]:
         yield "no node was finished, so there is nothing to report"
         return
     again = f" of {total.distinct} different ones" if total.distinct < total.measured else ""
-    yield f"solved {rate_text(total)}; problems{again} in {counted(whole.nodes, 'node')}"
+    solved = "" if total.rate is None else "solved "
+    yield f"{solved}{rate_text(total)}; problems{again} in {counted(whole.nodes, 'node')}"
     left_out = whole.effort().left_out
     if left_out:
         parts = ", ".join(f"{fault} {count}" for fault, count in left_out.items())

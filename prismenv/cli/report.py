@@ -4,6 +4,7 @@ import csv
 from contextlib import closing
 from typing import Annotated
 
+import anyio
 import typer
 
 from prismenv.cli.archive import store_of
@@ -13,10 +14,15 @@ from prismenv.cli.page import ReportFormat, show_page, write_markdown
 from prismenv.cli.places import StoreOption, WorkspaceOption
 from prismenv.cli.surveypage import PageOptions, survey_page
 from prismenv.cli.terminal import data_output
+from prismenv.contracts.archive import Store
+from prismenv.contracts.recipe import Recipe
 from prismenv.engine.exports import csv_cell
+from prismenv.engine.suitecheck import SuiteCheck, try_stubs
 from prismenv.engine.survey import AREA_COLUMNS, Survey, area_rows, survey_runs
+from prismenv.isolation.choice import open_sandbox, usual_workers
 from prismenv.words.errors import ConfigurationException
 
+REPORT_EVERY = 50  # suites between two lines of progress
 EPILOG = """Several runs are taken together, as repetitions of one measurement; `prismenv compare` tells them apart.
 
 Examples:
@@ -25,6 +31,7 @@ Examples:
   prismenv report run-1a2b
   prismenv report run-1a2b --format markdown > report.md
   prismenv report run-1a2b --format csv > map.csv
+  prismenv report run-1a2b --check-suites
   prismenv report run-1a2b run-3c4d run-5e6f --format json
 """
 FormatOption = Annotated[
@@ -39,12 +46,17 @@ def report(
     threshold: Annotated[
         float, typer.Option(min=0, max=1, help="An area whose success rate is under it is weak.")
     ] = 0.5,
+    check_suites: Annotated[
+        bool, typer.Option("--check-suites", help="Try every suite with solutions that solve nothing, in the sandbox.")
+    ] = False,
     store: StoreOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """The map of a run: success by concept and difficulty with intervals, weakest areas, gaps, cost."""
     with closing(store_of(store, workspace)) as archive:
         survey = survey_runs(archive, runs)
+        if check_suites:
+            anyio.run(_check_suites, archive, survey)
     for remark in mixed(survey):
         print_error(f"warning: {remark}")
     if format == "json":
@@ -56,6 +68,20 @@ def report(
         write_markdown(data_output(), f"Report of {title}", survey_page(survey, PageOptions(threshold, top)))
     else:
         show_page(console(), survey_page(survey, PageOptions(threshold, top)))
+
+
+async def _check_suites(archive: Store, survey: Survey) -> None:
+    settings = Recipe.model_validate(dict(survey.runs[0].recipe)).sandbox
+    workers = usual_workers()
+    async with open_sandbox(settings, workers) as sandbox:
+        check = await try_stubs(archive, survey, sandbox, on_progress=_progress, concurrency=workers)
+    unjudged = f", {check.unjudged} of them not by every stub: the sandbox failed" if check.unjudged else ""
+    print_error(f"{check.tried} suites were tried with stubs{unjudged}; {check.passed} are passed by one")
+
+
+def _progress(check: SuiteCheck) -> None:
+    if check.tried % REPORT_EVERY == 0:
+        print_error(f"{check.tried} suites tried")
 
 
 def mixed(survey: Survey) -> list[str]:

@@ -78,11 +78,11 @@ class Suspects:
             for record in records:
                 self._count(score, record)
                 if record.success and does_nothing(record.solution_code or ""):
-                    self.tell_stub(score, _title(record), "a solution that does nothing passed it")
+                    self.tell_stub(score, title_of(record), "a solution that does nothing passed it")
             self._compare_fixer(score, records)
 
     def tell_stub(self, score: Score, title: str, why: str) -> None:
-        """A stub passed the suite of this problem."""
+        """A stub passed the suite of this problem, `why` says which; from here or from whoever tried some."""
         self._tell(Suspect("stub_passes", score.node_id, score.problem, title, (), 1, why))
 
     def found(self) -> list[Suspect]:
@@ -99,7 +99,7 @@ class Suspects:
         if not cases or record.solution_code is None:
             return
         key = (score.problem, tuple(sorted(case.name for case in cases)))
-        suite = self._suites.setdefault(key, _Suite(score.node_id, _title(record)))
+        suite = self._suites.setdefault(key, _Suite(score.node_id, title_of(record)))
         program = _digest(record.solution_code)
         missed = sum(case.outcome in _FAILED for case in cases)
         for case in cases:
@@ -131,7 +131,7 @@ class Suspects:
         if first and first == second and any(case.outcome == "passed" for case in _cases(fixed)):
             why = "solver and fixer wrote different programs that failed it with the same words"
             names = tuple(sorted(name for name, _ in first))
-            self._tell(Suspect("same_answer", score.node_id, score.problem, _title(fixed), names, 2, why))
+            self._tell(Suspect("same_answer", score.node_id, score.problem, title_of(fixed), names, 2, why))
 
 
 def _records(outcome: NodeOutcome, place: int) -> list[TrailRecord]:
@@ -156,7 +156,8 @@ def _complaints(record: TrailRecord) -> frozenset[tuple[str, str]]:
     return frozenset((case.name, case.message) for case in cases)
 
 
-def _title(record: TrailRecord) -> str:
+def title_of(record: TrailRecord) -> str:
+    """The first line of a problem's statement, without markup."""
     lines = (line.strip(" #*") for line in (record.problem_statement or "").splitlines())
     return next((line for line in lines if line), "")[:80]
 

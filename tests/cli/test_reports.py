@@ -355,3 +355,27 @@ def test_a_run_is_watched_while_another_writes_it(desk: Desk) -> None:
     assert answer.exit_code == 0
     assert sorted(line["index"] for line in lines if line["event"] == "node_finished") == [0, 1, 2, 3, 4, 5]
     assert lines[-1]["event"] == "run_finished"
+
+
+WEAK = "import unittest\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertIsNone(f(1))\n"
+SOUND = WEAK.replace("self.assertIsNone(f(1))", "self.assertEqual([f(1), f(7)], [2, 8])")
+
+
+def test_suites_are_tried_with_stubs_when_asked_to(desk: Desk) -> None:
+    """One of the real sandbox's verdicts: a suite that a stub passes is told, a sound one is not."""
+    run = desk.run("run-a", every_third, nodes=0, recipe={"environment": "environment_coding_challenge"})
+    for index, suite in enumerate((WEAK, SOUND)):
+        made = node(run, index, solved=True)
+        result = made.outcome.result
+        assert result is not None
+        trail = [record.model_copy(update={"test_cases": suite}) for record in result.data_trail]
+        outcome = replace(made.outcome, result=result.model_copy(update={"data_trail": trail}))
+        desk.store.save_node(run, replace(made, outcome=outcome))
+    plain = json.loads(desk("report", run, "-f", "json").stdout)
+    answer = desk("report", run, "-f", "json", "--check-suites")
+    assert plain["suspects"] == []
+    assert answer.exit_code == 0
+    assert [(item["sign"], item["why"]) for item in json.loads(answer.stdout)["suspects"]] == [
+        ("stub_passes", "a stub that returns None passes it")
+    ]
+    assert "2 suites were tried with stubs; 1 are passed by one" in answer.stderr

@@ -44,14 +44,16 @@ class NodeSetup:
 class _Watcher(NodeObserver):
     """Gathers a node's calls for the store, and tells of them as they happen."""
 
-    __slots__ = ("_setup", "_where", "calls")
+    __slots__ = ("_setup", "_where", "attempts", "calls")
 
     def __init__(self, setup: NodeSetup, request: NodeRequest) -> None:
         self._setup = setup
         self._where = {"index": request.index, "node_id": request.node_id}
         self.calls: list[CallRecord] = []
+        self.attempts = 0  # that were told
 
     def attempt_judged(self, record: TrailRecord) -> None:
+        self.attempts += 1
         self._emit("attempt_judged", **attempt_told(record))
 
     def model_called(self, call: CallRecord) -> None:
@@ -98,6 +100,9 @@ class NodeExecutor:
         try:
             result = await self._measure(request, watcher)
             fault = fault_of_result(result)
+            if not watcher.attempts:  # an environment may hand over its trail at its end, without a word before
+                for record in result.data_trail:
+                    watcher.attempt_judged(record)
         except BudgetException:
             raise
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - boundary: an environment's code, often somebody else's

@@ -1,20 +1,19 @@
 """`prismenv compare`: runs of several models or versions set against a first one."""
 
 import csv
-from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from prismenv.cli.archive import store_of
 from prismenv.cli.contestpage import contest_page
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_json
 from prismenv.cli.page import show_page, write_markdown
-from prismenv.cli.places import StoreOption, WorkspaceOption
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
 from prismenv.cli.report import FormatOption
+from prismenv.cli.sources import opened, survey_of
 from prismenv.cli.terminal import data_output
-from prismenv.engine.comparison import CONTRAST_COLUMNS, Contest, compare_runs, contrast_rows
+from prismenv.engine.comparison import CONTRAST_COLUMNS, Contest, compare_surveys, contrast_rows
 from prismenv.engine.exports import csv_cell
 
 EPILOG = """The first run is what the others are compared with. Problems that both measured are compared one by one;
@@ -33,7 +32,9 @@ Examples:
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs' ids, or the beginnings of them.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN...", help="Runs' ids or their beginnings, or trees' FILE.json.")
+    ],
     format: FormatOption = "text",  # noqa: A002 - the option's name
     top: Annotated[int, typer.Option(min=1, help="How many areas are shown where they show no difference.")] = 15,
     fail_on_regression: Annotated[
@@ -42,13 +43,14 @@ def compare(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Compare runs of another environment or another mode of verdicts too.")
     ] = False,
+    as_json: JsonOption = False,
     store: StoreOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """What became worse and what better between runs, with intervals; regressions first."""
-    with closing(store_of(store, workspace)) as archive:
-        contest = compare_runs(archive, runs, anyway=anyway)
-    if format == "json":
+    with opened(runs, store, workspace) as archive:
+        contest = compare_surveys([survey_of([source], archive) for source in runs], anyway=anyway)
+    if format == "json" or as_json:
         print_json(contest.to_json())
     elif format == "csv":
         _write_csv(contest)

@@ -1,24 +1,23 @@
 """`prismenv report`: what a stored run found out about a model."""
 
 import csv
-from contextlib import closing
 from typing import Annotated
 
 import anyio
 import typer
 
-from prismenv.cli.archive import store_of
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.page import ReportFormat, show_page, write_markdown
-from prismenv.cli.places import StoreOption, WorkspaceOption
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
+from prismenv.cli.sources import opened, survey_of
 from prismenv.cli.surveypage import PageOptions, survey_page
 from prismenv.cli.terminal import data_output
 from prismenv.contracts.archive import Store
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.exports import csv_cell
 from prismenv.engine.suitecheck import SuiteCheck, try_stubs
-from prismenv.engine.survey import AREA_COLUMNS, Survey, area_rows, survey_runs
+from prismenv.engine.survey import AREA_COLUMNS, Survey, area_rows
 from prismenv.isolation.choice import open_sandbox, usual_workers
 from prismenv.words.errors import ConfigurationException
 
@@ -32,6 +31,7 @@ Examples:
   prismenv report run-1a2b --format markdown > report.md
   prismenv report run-1a2b --format csv > map.csv
   prismenv report run-1a2b --check-suites
+  prismenv report tree_1.json
   prismenv report run-1a2b run-3c4d run-5e6f --format json
 """
 FormatOption = Annotated[
@@ -40,7 +40,9 @@ FormatOption = Annotated[
 
 
 def report(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs' ids, or the beginnings of them.")],
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs' ids or their beginnings, or a tree's FILE.json.")
+    ],
     format: FormatOption = "text",  # noqa: A002 - the option's name
     top: Annotated[int, typer.Option(min=1, help="How many of the weakest areas are shown.")] = 10,
     threshold: Annotated[
@@ -49,17 +51,18 @@ def report(
     check_suites: Annotated[
         bool, typer.Option("--check-suites", help="Try every suite with solutions that solve nothing, in the sandbox.")
     ] = False,
+    as_json: JsonOption = False,
     store: StoreOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """The map of a run: success by concept and difficulty with intervals, weakest areas, gaps, cost."""
-    with closing(store_of(store, workspace)) as archive:
-        survey = survey_runs(archive, runs)
-        if check_suites:
+    with opened(runs, store, workspace) as archive:
+        survey = survey_of(runs, archive)
+        if check_suites and archive is not None:
             anyio.run(_check_suites, archive, survey)
     for remark in mixed(survey):
         print_error(f"warning: {remark}")
-    if format == "json":
+    if format == "json" or as_json:
         print_json(survey.to_json(threshold))
     elif format == "csv":
         _write_csv(survey)

@@ -67,7 +67,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def _head(survey: Survey) -> Iterator[str]:
-    for run in survey.runs:
+    if survey.title:
+        yield survey.title
+    for run in () if survey.title else survey.runs:
         began = datetime.fromtimestamp(run.started_at, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
         status = run.status.replace("_", " ")
         yield f"run {run.run_id}: {run.name}, {run.environment}, {status}, seed {run.seed}, begun {began}"
@@ -92,6 +94,11 @@ def _result(survey: Survey) -> Iterator[str]:
     if left_out:
         parts = ", ".join(f"{fault} {count}" for fault, count in left_out.items())
         yield f"left out of every rate, because they say nothing of the model: {parts}"
+    if survey.contradictions:
+        yield (
+            f"{survey.contradictions} results say that they succeeded, and none of their attempts does: they count as "
+            "solved, and what is said of attempts below is of little worth"
+        )
     if survey.suspects():
         yield f"without the problems whose tests look wrong (see below): {rate_text(survey.without_suspects())}"
     yield from pass_lines(survey.passes())
@@ -214,8 +221,8 @@ def _phase_row(name: str, portion: Portion) -> tuple[str, ...]:
         "" if made.attempts_each is None else f"{made.attempts_each:.2f}",
         str(made.by_fixer),
         str(sum(made.left_out.values())),
-        _cost_text(portion.total_usage),
-        duration(sum(portion.node_seconds)),
+        _cost_text(portion.total_usage) if portion.usage else "",
+        duration(sum(portion.node_seconds)) if any(portion.node_seconds) else "",
     )
 
 
@@ -225,7 +232,7 @@ def _cost_text(usage: Usage) -> str:
 
 def _cost(survey: Survey) -> Section:
     whole = survey.whole
-    if not whole.nodes:
+    if not whole.nodes or survey.title:
         return Section()
     total = whole.total_usage
     rows = [_usage_row(role, usage) for role, usage in sorted(whole.usage.items())]

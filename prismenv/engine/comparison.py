@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prismenv.contracts.archive import Store
-from prismenv.engine.survey import Survey, survey_runs
+from prismenv.engine.survey import Survey
 from prismenv.scoring.comparing import Comparison, compare
 from prismenv.scoring.measures import measure
 from prismenv.words.errors import ConfigurationException
@@ -92,16 +91,15 @@ def contrast_rows(contest: Contest) -> Iterator[dict[str, Any]]:
             yield {**facts, **item.to_json()}
 
 
-def compare_runs(store: Store, run_ids: Sequence[str], *, anyway: bool = False) -> Contest:
-    """Compare every run with the first.
+def compare_surveys(surveys: Sequence[Survey], *, anyway: bool = False) -> Contest:
+    """Compare every run, or tree, with the first.
 
     Runs that measured different things (another environment, another mode of verdicts, nothing in common) are a
-    ConfigurationException (`not_comparable`); with `anyway` it is a remark, but where nothing is in common. An unknown
-    run is a StorageException.
+    ConfigurationException (`not_comparable`); with `anyway` it is a remark, but where nothing is in common.
     """
-    if len(run_ids) < 2:  # noqa: PLR2004 - a comparison is of two
+    if len(surveys) < 2:  # noqa: PLR2004 - a comparison is of two
         raise ConfigurationException("a comparison needs two runs or more", hint="`prismenv report` shows one.")
-    first, *rest = (survey_runs(store, [run_id]) for run_id in run_ids)
+    first, *rest = surveys
     return Contest(first, tuple(_contender(first, other, anyway=anyway) for other in rest))
 
 

@@ -89,6 +89,8 @@ class Survey:
     Several runs are taken together, as repetitions of one another; `by_run` keeps them apart for their spread.
     """
 
+    title: str = ""  # of what is no run of the store
+    contradictions: int = 0  # results that say that they succeeded although none of their attempts does
     runs: list[RunRecord] = field(default_factory=list)
     plan: list[Place] | None = None
     whole: Portion = field(default_factory=Portion)
@@ -171,6 +173,7 @@ class Survey:
             "runs": [_run_to_json(run) for run in self.runs],
             "models": sorted(self.models),
             "simulated": self.simulated,
+            "contradictions": self.contradictions,
             **self.whole.to_json(),
             "areas": [{**area.to_json(), **measure(areas[area]).to_json()} for area in ordered(areas)],
             "threshold": threshold,

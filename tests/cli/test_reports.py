@@ -17,6 +17,8 @@ from prismenv.cli.main import build_app
 from prismenv.contracts.archive import CallRecord, NodeRecord, RunRecord, Store
 from prismenv.engine.progress import Progress
 from prismenv.store.database import open_store
+from prismenv.store.migrations import STEPS, migrate
+from prismenv.store.sqlite import open_engine, transaction
 from prismenv.words.events import Event
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
@@ -179,6 +181,28 @@ def test_a_run_without_nodes_or_with_an_older_record_of_its_plan_is_reported(des
     text = desk("report", "run-old").stdout
     assert "solved 0 of 1" in text
     assert "is not stored" in text
+
+
+def test_a_run_of_an_older_store_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store as the first version made it: no column for cached calls, no events of the plan."""
+    monkeypatch.chdir(tmp_path)
+    engine = open_engine(tmp_path / "old.db")
+    with transaction(engine, writing=True) as connection:
+        migrate(connection, "old.db", STEPS[:1])
+        connection.exec_driver_sql(
+            "INSERT INTO runs (run_id, name, environment, status, seed, recipe, started_at, note) "
+            "VALUES ('run-old', 'old', 'environment_coding_challenge', 'finished', '1', '{}', 1.0, '')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO nodes (run_id, node_index, node_id, concepts, difficulty, seed, options, success, fault, "
+            "attempts, result) VALUES ('run-old', 0, 'loops|easy', '[\"loops\"]', 'easy', '1', '{}', 1, 'none', 0, "
+            """'{"success": true}')"""
+        )
+    engine.dispose()
+    said = ["report", "run-old", "--store", "old.db"]
+    answer = CliRunner().invoke(build_app(said), said)
+    assert answer.exit_code == 0
+    assert "solved 1 of 1" in answer.stdout
 
 
 def test_an_unknown_run_is_answered_with_the_nearest(desk: Desk) -> None:

@@ -89,7 +89,7 @@ def show_report(screen: Screen, report: RunReport, *, usual_store: str) -> None:
         if report.status in RESUMABLE and report.progress["done"] != report.progress["total"]:
             more = f" --set {report.note.partition(':')[0]}=MORE" if report.status == "budget_reached" else ""
             lines.append(f"go on with `prismenv run --resume {report.run_id}{more}{elsewhere}`")
-        show = f"prismenv runs show {report.run_id}{elsewhere}"
+        show = f"prismenv report {report.run_id}{elsewhere}"
         lines.append(f"run {report.run_id} is in {report.store}; see `{show}`")
     for line in lines:
         screen.say(line)

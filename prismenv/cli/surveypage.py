@@ -94,9 +94,11 @@ def _result(survey: Survey) -> Iterator[str]:
     if left_out:
         parts = ", ".join(f"{fault} {count}" for fault, count in left_out.items())
         yield f"left out of every rate, because they say nothing of the model: {parts}"
+    if any(score.samples > 1 for score in whole.scores):
+        yield "a problem that was sampled several times counts as solved where any of its samples passed"
     if survey.contradictions:
         yield (
-            f"{survey.contradictions} results say that they succeeded, and none of their attempts does: they count as "
+            f"results that succeeded although none of their attempts did: {survey.contradictions}. They count as "
             "solved, and what is said of attempts below is of little worth"
         )
     if survey.suspects():
@@ -191,10 +193,10 @@ def _effort(portion: Portion) -> Section:
     if made.by_fixer:
         lines.append(f"without the fixer: {rate_text(made.alone)}")
     share = "" if made.fixer_share is None else f" ({made.fixer_share:.0%} of the solved)"
-    lines.append(f"by the fixer: {made.by_fixer} of {made.total.solved} solved{share}")
+    lines.append(f"by the fixer: {made.by_fixer} of {made.tried_solved} solved{share}")
     after = ", ".join(f"{count} after {number}" for number, count in made.by_attempts.items())
     lines.append(
-        f"attempts: {made.attempts} at {counted(made.total.measured, 'problem')}, {made.attempts_each:.2f} each"
+        f"attempts: {made.attempts} at {counted(made.first.measured, 'problem')}, {made.attempts_each:.2f} each"
         + (f"; solved: {after}" if after else "")
     )
     return Section("How they were solved", lines)

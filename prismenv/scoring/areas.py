@@ -83,17 +83,25 @@ class Weakness:
         }
 
 
+def _told_by_a_cell(areas: Mapping[Area, Sequence[Score]]) -> set[Area]:
+    """The concepts and combinations all of whose problems lie in one cell."""
+    wholes: dict[AreaKind, AreaKind] = {"cell": "concept", "combination_cell": "combination"}
+    cells = [(Area(wholes[area.kind], area.name), scores) for area, scores in areas.items() if area.kind in wholes]
+    return {whole for whole, scores in cells if len(scores) == len(areas[whole])}
+
+
 def weakest(areas: Mapping[Area, Sequence[Score]], threshold: float = 0.5) -> list[Weakness]:
     """The areas with an unsolved problem, the weakest first.
 
     Ranked by the upper end of the interval, the best that an area can reasonably be: 2 of 20 comes before 0 of 1, which
     may still be anything. Ties go by rate, then by evidence, then by name. Totals and whole difficulties are no areas
-    to work on and are left out.
+    to work on and are left out, and so is a concept or combination that was measured in one cell alone.
     """
+    passed_over = _told_by_a_cell(areas)
     found = []
     for area, scores in areas.items():
         failed = [score for score in scores if score.measured and not score.solved]
-        if area.kind in ("total", "difficulty") or not failed:
+        if not failed or area.kind in ("total", "difficulty") or area in passed_over:
             continue
         figures = measure(scores)
         kinds = Counter(score.kind for score in failed)

@@ -113,7 +113,7 @@ def test_the_weakest_area_is_the_one_that_is_known_to_be_weak() -> None:
     scores = [score(place < 2, f"s{place}", concepts=("sorting",)) for place in range(20)]
     scores += [score(False, "one", concepts=("trees",), difficulty="hard", node_id="trees|hard")]
     found = weakest(by_area(scores))
-    assert [item.area.label for item in found[:2]] == ["sorting", "sorting, easy"]
+    assert [item.area.label for item in found] == ["sorting, easy", "trees, hard"]  # each concept has one cell alone
     assert found[0].certain
     assert found[0].failures == {"failed": 18}
     trees = next(item for item in found if item.area == Area("cell", "trees", "hard"))
@@ -166,6 +166,8 @@ def test_effort_tells_first_attempts_the_fixer_and_what_failed() -> None:
         {"timed_out": 1},
         {"infrastructure": 1},
     )
+    sampled = effort([score(samples=4, attempts=4), score(attempts=1)])
+    assert (sampled.total.measured, sampled.first.measured, sampled.attempts) == (2, 1, 1)
     nothing = effort([])
     assert (nothing.fixer_share, nothing.attempts_each) == (None, None)
 

@@ -16,8 +16,10 @@ from prismenv.cli.terminal import data_output
 from prismenv.engine.comparison import CONTRAST_COLUMNS, Contest, compare_surveys, contrast_rows
 from prismenv.engine.exports import csv_cell
 
+TOGETHER = ","  # between runs that are repetitions of one another
 EPILOG = """The first run is what the others are compared with. Problems that both measured are compared one by one;
 where the runs measured different ones, rates are compared within the cells that both measured.
+Runs joined by a comma are taken together, as repetitions of one measurement.
 
 Exit code: 0, or with --fail-on-regression 1 where a run is worse than the first, over all or in an area; 2 where runs
 cannot be compared.
@@ -28,6 +30,7 @@ Examples:
   prismenv compare run-1a2b run-3c4d
   prismenv compare run-1a2b run-3c4d run-5e6f --format markdown > comparison.md
   prismenv compare run-1a2b run-3c4d --fail-on-regression
+  prismenv compare run-1a2b,run-2b3c run-3c4d,run-4d5e
 """
 
 
@@ -48,8 +51,8 @@ def compare(
     workspace: WorkspaceOption = None,
 ) -> None:
     """What became worse and what better between runs, with intervals; regressions first."""
-    with opened(runs, store, workspace) as archive:
-        contest = compare_surveys([survey_of([source], archive) for source in runs], anyway=anyway)
+    with opened([one for source in runs for one in source.split(TOGETHER)], store, workspace) as archive:
+        contest = compare_surveys([survey_of(source.split(TOGETHER), archive) for source in runs], anyway=anyway)
     if format == "json" or as_json:
         print_json(contest.to_json())
     elif format == "csv":

@@ -37,7 +37,7 @@ def contest_page(contest: Contest, top: int) -> list[Section]:
     """The sections of a comparison; `top` areas of each run are shown where not all of them tell something."""
     sections = [Section("Runs", tables=[[_overview(contest)]], notes=_simulated(contest))]
     for other in contest.others:
-        names = f"Run {other.run_id} against {contest.first.runs[0].run_id}"
+        names = f"{other.label} against {contest.first.label}"
         sections.append(Section(names, list(_verdict(other)), _tables(other, top), list(_notes(other, top))))
     return sections
 
@@ -56,7 +56,7 @@ def _run_row(survey: Survey) -> tuple[str, ...]:
     found, usage = measure(survey.whole.scores), survey.whole.total_usage
     rate = "" if found.rate is None else f" {found.rate:.0%}"
     return (
-        survey.runs[0].run_id,
+        survey.label,
         ", ".join(sorted(survey.models)),
         f"{found.solved}/{found.measured}{rate}",
         f"{100 * found.low:.0f}-{100 * found.high:.0f} %" if found.measured else "",

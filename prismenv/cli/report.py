@@ -19,7 +19,6 @@ from prismenv.engine.exports import csv_cell
 from prismenv.engine.suitecheck import SuiteCheck, try_stubs
 from prismenv.engine.survey import AREA_COLUMNS, Survey, area_rows
 from prismenv.isolation.choice import open_sandbox, usual_workers
-from prismenv.words.errors import ConfigurationException
 
 REPORT_EVERY = 50  # suites between two lines of progress
 EPILOG = """Several runs are taken together, as repetitions of one measurement; `prismenv compare` tells them apart.
@@ -60,8 +59,6 @@ def report(
         survey = survey_of(runs, archive)
         if check_suites and archive is not None:
             anyio.run(_check_suites, archive, survey)
-    for remark in mixed(survey):
-        print_error(f"warning: {remark}")
     if format == "json" or as_json:
         print_json(survey.to_json(threshold))
     elif format == "csv":
@@ -85,19 +82,6 @@ async def _check_suites(archive: Store, survey: Survey) -> None:
 def _progress(check: SuiteCheck) -> None:
     if check.tried % REPORT_EVERY == 0:
         print_error(f"{check.tried} suites tried")
-
-
-def mixed(survey: Survey) -> list[str]:
-    """What makes runs that are taken together no repetitions of one another; another environment is an error."""
-    environments = sorted({run.environment for run in survey.runs})
-    if len(environments) > 1:
-        raise ConfigurationException(
-            f"runs of different environments cannot be taken together: {', '.join(environments)}",
-            code="runs_differ",
-            hint="Report them one by one.",
-        )
-    models = {repr(run.recipe.get("models")) for run in survey.runs}
-    return ["these runs are of different models; `prismenv compare` is for that"] if len(models) > 1 else []
 
 
 def _write_csv(survey: Survey) -> None:

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from prismenv.cli.archive import store_of
+from prismenv.cli.output import print_error
 from prismenv.contracts.archive import Store
 from prismenv.engine.publishedtree import is_tree, read_tree
 from prismenv.engine.survey import Survey, survey_runs
@@ -29,4 +30,19 @@ def survey_of(sources: Sequence[str], archive: Store | None) -> Survey:
         raise ConfigurationException(
             "a tree's file is reported by itself", code="sources_differ", hint="`prismenv compare` takes several."
         )
-    return survey_runs(archive, sources)
+    survey = survey_runs(archive, sources)
+    _refuse_mixed(survey)
+    return survey
+
+
+def _refuse_mixed(survey: Survey) -> None:
+    """Runs that are taken together must be of one environment; those of several models are told."""
+    environments = sorted({run.environment for run in survey.runs})
+    if len(environments) > 1:
+        raise ConfigurationException(
+            f"runs of different environments cannot be taken together: {', '.join(environments)}",
+            code="runs_differ",
+            hint="Report them one by one.",
+        )
+    if len({repr(run.recipe.get("models")) for run in survey.runs}) > 1:
+        print_error(f"warning: {survey.label} are of different models; `prismenv compare` is for that")

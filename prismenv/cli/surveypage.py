@@ -16,6 +16,7 @@ from prismenv.words.usage import Usage
 
 MOST_COMBINATIONS = 50
 SHOWN_CELLS = 6
+SHOWN_KINDS = 2
 INTERVALS = "[a-b] is a 95 % interval in per cent: Wilson's"
 MANY = "Of twenty such intervals one misses by chance, so look at several cells before you believe one."
 SIGNS = {
@@ -150,13 +151,13 @@ def _weakest(survey: Survey, options: PageOptions) -> Section:
 
 def _weak_row(item: Weakness) -> tuple[str, ...]:
     low, high = item.measure.interval
-    kinds = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in item.failures.items())
+    kinds = [f"{kind.replace('_', ' ')} {count}" for kind, count in item.failures.items()]
     return (
         item.area.label,
         f"{item.measure.solved}/{item.measure.measured}",
         f"{100 * low:.0f}-{100 * high:.0f} %",
         "yes" if item.certain else "",
-        kinds,
+        ", ".join(kinds[:SHOWN_KINDS]) + (", ..." if len(kinds) > SHOWN_KINDS else ""),
         item.nodes[0],
     )
 
@@ -165,9 +166,9 @@ def _unmeasured(survey: Survey) -> Section:
     found = survey.coverage()
     rows = []
     for gap in found.gaps:
-        names = [f"{name} {difficulty}" for name, difficulty in gap.cells]
+        names = [f"{name}, {difficulty}" for name, difficulty in gap.cells]
         more = len(names) - SHOWN_CELLS
-        shown = ", ".join(names[:SHOWN_CELLS]) + (f" and {more} more" if more > 0 else "")
+        shown = "; ".join(names[:SHOWN_CELLS]) + (f" and {more} more" if more > 0 else "")
         rows.append((gap.reason, str(len(gap.cells)), shown))
     plan = "" if found.planned is None else f" of {found.planned} planned"
     lines = [f"{found.measured}{plan} cells were measured"] if found.planned is not None or rows else []

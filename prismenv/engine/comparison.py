@@ -14,7 +14,10 @@ _NO_MEASUREMENT = ("name", "description", "budget", "concurrency", "output", "ca
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A run and how it compares with the first. `differs` are the recipe's keys in which they differ, both values."""
+    """A run, or several taken together, and how it compares with the first.
+
+    `differs` are the recipe's keys in which they differ, with both values.
+    """
 
     survey: Survey
     comparison: Comparison
@@ -22,9 +25,9 @@ class Contender:
     remarks: tuple[str, ...]
 
     @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return self.survey.runs[0].run_id
+    def label(self) -> str:
+        """What the run, or the runs taken together, are called."""
+        return self.survey.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ CONTRAST_COLUMNS = (
 def contrast_rows(contest: Contest) -> Iterator[dict[str, Any]]:
     """All differences as rows of one shape, CONTRAST_COLUMNS; the total of each run comes first."""
     for other in contest.others:
-        facts = {"first": contest.first.runs[0].run_id, "second": other.run_id, "mode": other.comparison.mode}
+        facts = {"first": contest.first.label, "second": other.label, "mode": other.comparison.mode}
         for item in (other.comparison.total, *other.comparison.areas):
             yield {**facts, **item.to_json()}
 
@@ -116,9 +119,9 @@ def _contender(first: Survey, other: Survey, *, anyway: bool) -> Contender:
 
 
 def _not_comparable(first: Survey, other: Survey, why: str, hint: str) -> ConfigurationException:
-    names = f"{first.runs[0].run_id} and {other.runs[0].run_id}"
+    names = f"{first.label} and {other.label}"
     return ConfigurationException(
-        f"runs {names} cannot be compared: {why}", code="not_comparable", subject=other.runs[0].run_id, hint=hint
+        f"runs {names} cannot be compared: {why}", code="not_comparable", subject=other.label, hint=hint
     )
 
 
@@ -126,7 +129,7 @@ def _obstacles(first: Survey, other: Survey) -> Iterator[str]:
     mine, theirs = first.runs[0], other.runs[0]
     for survey in (first, other):
         if not measure(survey.whole.scores).measured:
-            yield f"{survey.runs[0].run_id} measured nothing"
+            yield f"{survey.label} measured nothing"
     if mine.environment != theirs.environment:
         yield f"their environments are {mine.environment} and {theirs.environment}"
     if first.modes and other.modes and first.modes != other.modes:
@@ -136,11 +139,11 @@ def _obstacles(first: Survey, other: Survey) -> Iterator[str]:
 def _remarks(
     first: Survey, other: Survey, comparison: Comparison, differs: Mapping[str, tuple[Any, Any]]
 ) -> Iterator[str]:
-    if first.runs[0].run_id == other.runs[0].run_id:
+    if first.label == other.label:
         yield "a run compared with itself: every difference is 0"
-    for survey in (first, other):
-        if survey.runs[0].status != "finished":
-            yield f"{survey.runs[0].run_id} is {survey.runs[0].status.replace('_', ' ')}: not all of it was measured"
+    for run in dict.fromkeys(run.run_id for run in (*first.runs, *other.runs) if run.status != "finished"):
+        status = next(found.status for found in (*first.runs, *other.runs) if found.run_id == run)
+        yield f"{run} is {status.replace('_', ' ')}: not all of it was measured"
     if comparison.mode == "by_cell":
         yield "they measured different problems, so rates are compared within cells that both measured"
     elif comparison.only_first or comparison.only_second:
@@ -184,7 +187,7 @@ def _facts(survey: Survey) -> dict[str, Any]:
     run = survey.runs[0]
     usage = survey.whole.total_usage
     return {
-        "run_id": run.run_id,
+        "run_ids": [found.run_id for found in survey.runs],
         "name": run.name,
         "environment": run.environment,
         "status": run.status,

@@ -131,6 +131,11 @@ class Survey:
         yield self.phases.setdefault(phase_of(outcome.request), Portion())
 
     @property
+    def label(self) -> str:
+        """What it is called among others: the runs' ids."""
+        return "+".join(run.run_id for run in self.runs)
+
+    @property
     def simulated(self) -> bool:
         """True where a simulated model took part."""
         return any(model.startswith(SIMULATED) for model in self.models)
@@ -221,7 +226,6 @@ AREA_COLUMNS = (
 
 def area_rows(survey: Survey) -> Iterator[dict[str, Any]]:
     """The map as rows of one shape, AREA_COLUMNS: every area of the whole, then every area of each phase."""
-    runs = " ".join(run.run_id for run in survey.runs)
     portions = [("", survey.whole), *((name, portion) for name, portion in survey.phases.items() if name)]
     for phase, portion in portions:
         areas = by_area(portion.scores)
@@ -231,7 +235,7 @@ def area_rows(survey: Survey) -> Iterator[dict[str, Any]]:
                 "attempts": sum(score.attempts for score in scores if score.measured),
                 "solved_by_fixer": sum(score.by_fixer for score in scores),
             }
-            yield {"runs": runs, "phase": phase, **area.to_json(), **measure(scores).to_json(), **taken}
+            yield {"runs": survey.label, "phase": phase, **area.to_json(), **measure(scores).to_json(), **taken}
 
 
 def _limit(recipe: Mapping[str, Any]) -> str:

@@ -154,7 +154,7 @@ def test_what_was_not_measured_is_told_with_its_reason(desk: Desk) -> None:
     desk.run("run-a", every_third, nodes=3, status="budget_reached", note="budget.nodes: 3 of 3")
     text = " ".join(desk("report", "run-a").stdout.split())
     assert "3 of 6 planned cells were measured" in text
-    assert "the budget was spent: budget.nodes: 3 of 3 3 sorting hard, trees easy, trees hard" in text
+    assert "the budget was spent: budget.nodes: 3 of 3 3 sorting, hard; trees, easy; trees, hard" in text
 
 
 def test_a_run_with_only_infrastructure_faults_has_no_rate_and_says_what_was_left_out(desk: Desk) -> None:
@@ -299,6 +299,22 @@ def test_a_run_compared_with_itself_and_more_than_two_runs(desk: Desk) -> None:
     alone = desk("compare", "run-a")
     assert alone.exit_code == 2
     assert "two runs or more" in alone.stderr
+
+
+def test_repetitions_are_compared_together(desk: Desk) -> None:
+    """Four runs of two models: each problem is the mean of its two measurements."""
+    for name, rule in (
+        ("a1", every_third),
+        ("a2", lambda index: index % 3 < 2),
+        ("b1", every_third),
+        ("b2", every_third),
+    ):
+        desk.run(f"run-{name}", rule)
+    form = json.loads(desk("compare", "run-a1,run-a2", "run-b1,run-b2", "--json").stdout)
+    assert form["first"]["run_ids"] == ["run-a1", "run-a2"]
+    total = form["others"][0]["total"]
+    assert (total["first_problems"], total["method"], total["status"]) == (60, "paired_bootstrap", "regression")
+    assert total["difference"] == pytest.approx(-1 / 6)
 
 
 def test_runs_that_measured_different_things_are_refused_in_words(desk: Desk) -> None:

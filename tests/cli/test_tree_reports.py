@@ -69,7 +69,7 @@ def test_a_published_tree_is_reported_without_any_store(tree: Path) -> None:
     assert "tree tree_1.json: 5 nodes" in text
     assert "solved 3 of 5" in text  # the last result has two problems
     assert "although none of their attempts did: 1." in text
-    assert "never asked for by the search 1 loops very easy" in text
+    assert "never asked for by the search 1 loops, very easy" in text
     form = json.loads(call("report", tree.name, "--json").stdout)
     assert form["failures"] == {"errored": 1, "failed": 1}
     assert [(item["phase"], item["total"]["measured"]) for item in form["phases"]] == [("phase_1", 3), ("phase_3", 2)]

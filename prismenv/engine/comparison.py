@@ -153,7 +153,7 @@ def _remarks(
         )
     if first.harnesses and other.harnesses and first.harnesses != other.harnesses:
         yield "they were judged by different versions of the harness; `prismenv rejudge` tells whether verdicts changed"
-    for key in ("config", "options", "sandbox"):
+    for key in ("config", "options", "data", "sandbox"):
         if any(name.partition(".")[0] == key for name in differs):
             yield f"their recipes differ in {key}, which may explain a difference as well as the model"
     if first.simulated != other.simulated:

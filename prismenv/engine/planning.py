@@ -66,10 +66,14 @@ def build_policy(context: PolicyContext, policies: Mapping[str, PolicyEntry]) ->
     return entry.build(context)
 
 
-def places_planned(nodes: Iterable[PlannedNode]) -> list[list[str]]:
-    """The cells that these nodes lie in, each once and in their order, for a report to say which were not measured.
+def places_planned(
+    recipe: Recipe, own: tuple[PlannedNode, ...] | None, workspaces: WorkspaceSet
+) -> tuple[tuple[str, str], ...]:
+    """The cells that there are to measure, each once, for a report to say which were not: those of the environment's
+    `own` nodes, or the recipe's tree's for None.
 
     A node of several concepts lies in the cell of their combination, `a + b`, as in the map.
     """
+    nodes = plan_cells(*resolve_cells(recipe, workspaces), pairs=recipe.search.pairs) if own is None else own
     places = dict.fromkeys((" + ".join(sorted(set(node.concepts))), node.difficulty) for node in nodes)
-    return [list(place) for place in places]
+    return tuple(places)

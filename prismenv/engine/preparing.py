@@ -1,17 +1,16 @@
 """What has to be right before a run starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prismenv.contracts.base import BaseEnvironment
-from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
-from prismenv.engine.planning import build_policy, own_nodes, policy_context
+from prismenv.engine.planning import build_policy, own_nodes, places_planned, policy_context
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
 from prismenv.finding.plugins import policies
@@ -23,13 +22,13 @@ from prismenv.words.errors import ConfigurationException
 class Prepared:
     """A recipe that was found to be runnable. `own_problems`: the nodes are the environment's, not a tree's.
 
-    `planned` are the nodes that there are to measure, whichever of them the policy will ask for.
+    `planned` are the cells that there are to measure, whichever of them the policy will ask for.
     """
 
     config: EnvironmentConfig
     policy: SearchPolicy
     own_problems: bool
-    planned: Sequence[PlannedNode] = ()
+    planned: tuple[tuple[str, str], ...] = ()
 
 
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
@@ -42,7 +41,8 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
             services.interface.templates(role)  # opens its model where that is ours to open
         own = own_nodes(recipe, environment)
         context = policy_context(recipe, own, workspaces)
-        return Prepared(environment.config, build_policy(context, policies()), own is not None, context.nodes)
+        planned = places_planned(recipe, own, workspaces)
+        return Prepared(environment.config, build_policy(context, policies()), own is not None, planned)
 
 
 def _require_node_face(name: str, workspaces: WorkspaceSet) -> None:

@@ -20,7 +20,6 @@ from prismenv.engine.budget import Budget
 from prismenv.engine.node import NodeExecutor, NodeSetup
 from prismenv.engine.outcomes import describe_error, unwrap
 from prismenv.engine.phases import PhaseWatch
-from prismenv.engine.planning import places_planned
 from prismenv.engine.preparing import Prepared
 from prismenv.engine.progress import Progress
 from prismenv.engine.recorder import open_recorder
@@ -144,7 +143,7 @@ class Sitting:
             simulated=self._tally.simulated,
             store=self._services.store.location if self._services.store else None,
             progress=self._snapshot(),
-            plan=places_planned(self._planned),
+            plan=[list(place) for place in self._planned],
         )
         if not self._finished_before:
             await self._save(replace(self._run, status="running", ended_at=None, note=""), [event])

@@ -36,7 +36,7 @@ Examples:
 
 def compare(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN...", help="Runs' ids or their beginnings, or trees' FILE.json.")
+        list[str], typer.Argument(metavar="RUN", help="Runs' ids or their beginnings, or trees' FILE.json.")
     ],
     format: FormatOption = "text",  # noqa: A002 - the option's name
     top: Annotated[int, typer.Option(min=1, help="How many areas are shown where they show no difference.")] = 15,

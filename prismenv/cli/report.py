@@ -40,7 +40,7 @@ FormatOption = Annotated[
 
 def report(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Runs' ids or their beginnings, or a tree's FILE.json.")
+        list[str], typer.Argument(metavar="RUN", help="Runs' ids or their beginnings, or a tree's FILE.json.")
     ],
     format: FormatOption = "text",  # noqa: A002 - the option's name
     top: Annotated[int, typer.Option(min=1, help="How many of the weakest areas are shown.")] = 10,

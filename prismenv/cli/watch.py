@@ -72,7 +72,7 @@ def _tell_end(follower: Follower, *, as_json: bool) -> None:
     if follower.abandoned:
         print_error(f"{run.run_id}: nobody works on it any more, and it did not end; `prismenv run --resume` goes on")
     if not as_json:
-        status = "running" if follower.abandoned else run.status.replace("_", " ")
+        status = "killed" if follower.abandoned else run.status.replace("_", " ")
         progress = {**follower.progress(), "remaining_seconds": None}
         say(f"{run.run_id} {status}: {run.nodes_done} nodes; {describe(progress)}")
         say(f"see `prismenv report {run.run_id}`")

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
@@ -22,6 +22,7 @@ from prismenv.words.events import Event
 from prismenv.words.nodes import NodeOutcome
 from prismenv.words.usage import Usage
 
+KILLED = "its process was killed, and nobody works on it any more"
 PLAN = "plan"  # of a run's first event: the cells that there were to measure
 
 
@@ -261,8 +262,15 @@ def _run_to_json(run: RunRecord) -> dict[str, Any]:
 def survey_runs(store: Store, run_ids: Sequence[str]) -> Survey:
     """Read runs through once. An unknown run is a StorageException with the nearest id."""
     survey = Survey()
-    for run in dict.fromkeys(find_run(store, run_id).run_id for run_id in run_ids):
-        survey.begin(find_run(store, run), store.events(run))
-        for node in store.nodes(run):
+    for run in {run.run_id: run for run in (find_run(store, run_id) for run_id in run_ids)}.values():
+        survey.begin(_as_it_stands(store, run), store.events(run.run_id))
+        for node in store.nodes(run.run_id):
             survey.add(node)
     return survey
+
+
+def _as_it_stands(store: Store, run: RunRecord) -> RunRecord:
+    """The run; one that says that it is running although nobody works on it was killed, and is told as interrupted."""
+    if run.status != "running" or store.is_locked(run.run_id):
+        return run
+    return replace(run, status="interrupted", note=run.note or KILLED)

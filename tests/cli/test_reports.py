@@ -367,6 +367,10 @@ def test_a_killed_run_is_not_watched_for_ever(desk: Desk) -> None:
     answer = desk("runs", "watch", "run-a", "--every", "0.05")
     assert answer.exit_code == 1
     assert "nobody works on it any more" in answer.stderr
+    report = " ".join(desk("report", "run-a").stdout.split())
+    assert "the run was stopped: its process was killed" in report
+    with desk.store.lock_run("run-a"):
+        assert "not asked for yet" in desk("report", "run-a").stdout
 
 
 def test_a_run_is_watched_while_another_writes_it(desk: Desk) -> None:

@@ -11,7 +11,7 @@ what they are without them.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
@@ -56,19 +56,23 @@ class Suspect:
 
 @dataclass(slots=True)
 class _Suite:
-    """What is known of one suite: per test the programs that passed and failed it."""
+    """What is known of one suite: the tests that a program passed, and by which programs the others were failed.
+
+    `sound` is true once one program passed all: then no test of it is failed by all, and nothing more is kept.
+    """
 
     node_id: str
     title: str
-    passed: dict[str, set[bytes]] = field(default_factory=dict)
+    passed: set[str] = field(default_factory=set)
     failed: dict[str, set[bytes]] = field(default_factory=dict)
+    sound: bool = False
 
 
 class Suspects:
     """Gathers the signs node by node. Its size depends on suites and different programs."""
 
     def __init__(self) -> None:
-        self._suites: dict[tuple[str, tuple[str, ...]], _Suite] = {}
+        self._suites: dict[bytes, tuple[str, _Suite]] = {}  # with the problem, by a digest of it and the tests' names
         self._found: dict[tuple[Sign, str], Suspect] = {}
 
     def add(self, outcome: NodeOutcome) -> None:
@@ -98,23 +102,21 @@ class Suspects:
         cases = _cases(record)
         if not cases or record.solution_code is None:
             return
-        key = (score.problem, tuple(sorted(case.name for case in cases)))
-        suite = self._suites.setdefault(key, _Suite(score.node_id, title_of(record)))
-        program = _digest(record.solution_code)
-        missed = sum(case.outcome in _FAILED for case in cases)
-        for case in cases:
-            if case.outcome == "passed":
-                suite.passed.setdefault(case.name, set()).add(program)
-            elif case.outcome in _FAILED and 2 * (missed - 1) <= len(cases) - 1 and missed < len(cases):
-                suite.failed.setdefault(case.name, set()).add(program)
+        names = "\n".join([score.problem, *sorted(case.name for case in cases)])
+        key = blake2b(names.encode("utf-8", "replace"), digest_size=12).digest()
+        if key not in self._suites:
+            self._suites[key] = score.problem, _Suite(score.node_id, title_of(record))
+        suite = self._suites[key][1]
+        if record.success:
+            suite.sound = True
+            suite.passed.clear()
+            suite.failed.clear()
+        if not suite.sound:
+            _note(suite, cases, _digest(record.solution_code))
 
     def _same_tests(self) -> Iterator[Suspect]:
-        for (problem, _), suite in self._suites.items():
-            names = [
-                name
-                for name, programs in sorted(suite.failed.items())
-                if len(programs) >= ENOUGH_SOLUTIONS and not suite.passed.get(name)
-            ]
+        for problem, suite in self._suites.values():
+            names = [name for name, programs in sorted(suite.failed.items()) if len(programs) >= ENOUGH_SOLUTIONS]
             if names:
                 number = max(len(suite.failed[name]) for name in names)
                 why = f"{number} different solutions failed it and none passed, although each passed most other tests"
@@ -132,6 +134,18 @@ class Suspects:
             why = "solver and fixer wrote different programs that failed it with the same words"
             names = tuple(sorted(name for name, _ in first))
             self._tell(Suspect("same_answer", score.node_id, score.problem, title_of(fixed), names, 2, why))
+
+
+def _note(suite: _Suite, cases: Sequence[CaseResult], program: bytes) -> None:
+    """Count one program's tests. One that fails most of a suite says nothing of any single test of it."""
+    missed = sum(case.outcome in _FAILED for case in cases)
+    telling = 2 * (missed - 1) <= len(cases) - 1 and missed < len(cases)
+    for case in cases:
+        if case.outcome == "passed":
+            suite.passed.add(case.name)
+            suite.failed.pop(case.name, None)
+        elif telling and case.outcome in _FAILED and case.name not in suite.passed:
+            suite.failed.setdefault(case.name, set()).add(program)
 
 
 def _records(outcome: NodeOutcome, place: int) -> list[TrailRecord]:

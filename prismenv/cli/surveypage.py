@@ -171,7 +171,8 @@ def _unmeasured(survey: Survey) -> Section:
         shown = "; ".join(names[:SHOWN_CELLS]) + (f" and {more} more" if more > 0 else "")
         rows.append((gap.reason, str(len(gap.cells)), shown))
     plan = "" if found.planned is None else f" of {found.planned} planned"
-    lines = [f"{found.measured}{plan} cells were measured"] if found.planned is not None or rows else []
+    beyond = f", and {found.beyond} others that the search made" if found.beyond else ""
+    lines = [f"{found.measured}{plan} cells were measured{beyond}"] if found.planned is not None or rows else []
     if survey.whole.nodes and survey.plan is None:
         lines.append("what this run had planned is not stored, so only what it asked for is told")
     return Section("Left unmeasured", lines, [[TextTable("", ("why", "cells", "which"), tuple(rows), ("which",))]])

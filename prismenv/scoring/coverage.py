@@ -33,15 +33,24 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of the plan was measured. `planned` None: the plan is not known, so only what was asked for counts."""
+    """How much of the plan was measured, and how many cells `beyond` it, which the search made.
+
+    `planned` None: the plan is not known, and what was asked for takes its place.
+    """
 
     planned: int | None
     measured: int
     gaps: tuple[Gap, ...]
+    beyond: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"planned": self.planned, "measured": self.measured, "gaps": [gap.to_json() for gap in self.gaps]}
+        return {
+            "planned": self.planned,
+            "measured": self.measured,
+            "beyond": self.beyond,
+            "gaps": [gap.to_json() for gap in self.gaps],
+        }
 
 
 def coverage(
@@ -57,20 +66,18 @@ def coverage(
     for area, found in by_area(scores).items():
         if area.kind in ("cell", "combination_cell"):
             asked[area.name, area.difficulty or ""] = found
-    places = list(dict.fromkeys([*(plan or ()), *asked]))
+    planned = dict.fromkeys(plan if plan is not None else asked)
     gaps: dict[tuple[str, str], list[Place]] = {}
-    measured = 0
-    for place in places:
+    measured = beyond = 0
+    for place in dict.fromkeys([*planned, *asked]):
         if any(score.measured for score in asked.get(place, ())):
-            measured += 1
+            measured += place in planned
+            beyond += place not in planned
             continue
         why = _faults(asked[place]) if place in asked else _never_asked(status, note, limit)
         gaps.setdefault(why, []).append(place)
-    return Coverage(
-        len(places) if plan is not None else None,
-        measured,
-        tuple(Gap(code, reason, tuple(cells)) for (code, reason), cells in gaps.items()),
-    )
+    found = tuple(Gap(code, reason, tuple(cells)) for (code, reason), cells in gaps.items())
+    return Coverage(len(planned) if plan is not None else None, measured, found, beyond)
 
 
 def _faults(scores: Sequence[Score]) -> tuple[str, str]:

@@ -136,7 +136,7 @@ def test_the_same_figures_are_in_every_format(desk: Desk) -> None:
     assert "| all |" in markdown
     assert "solved 20 of 60" in markdown
     assert markdown.startswith("# Report of small\n")
-    assert form["coverage"] == {"planned": 6, "measured": 6, "gaps": []}
+    assert form["coverage"] == {"planned": 6, "measured": 6, "beyond": 0, "gaps": []}
     assert form["weakest"][0]["measured"] == 10 or form["weakest"][0]["measured"] == 20
 
 

@@ -147,6 +147,8 @@ def test_every_cell_of_the_plan_is_measured_or_has_a_reason() -> None:
         coverage(scores, plan, "finished", limit="search.nodes: 3").gaps[2].reason == "never asked for: search.nodes: 3"
     )
     assert coverage(scores, None, "finished").planned is None
+    made = coverage([*scores, score(concepts=("a", "d"))], plan, "finished")
+    assert (made.planned, made.measured, made.beyond) == (6, 1, 2)  # a + d, and with it d
 
 
 def test_effort_tells_first_attempts_the_fixer_and_what_failed() -> None:

@@ -76,8 +76,8 @@ def coverage(
             continue
         why = _faults(asked[place]) if place in asked else _never_asked(status, note, limit)
         gaps.setdefault(why, []).append(place)
-    found = tuple(Gap(code, reason, tuple(cells)) for (code, reason), cells in gaps.items())
-    return Coverage(len(planned) if plan is not None else None, measured, found, beyond)
+    told = tuple(Gap(code, reason, tuple(cells)) for (code, reason), cells in gaps.items())
+    return Coverage(len(planned) if plan is not None else None, measured, told, beyond)
 
 
 def _faults(scores: Sequence[Score]) -> tuple[str, str]:

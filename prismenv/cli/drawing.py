@@ -32,7 +32,7 @@ class Screen(Console):
         """True when no cell of the table has to be folded."""
         return Measurement.get(self, self.options.update(width=_ANY_COLUMNS), drawn).maximum <= self.width
 
-    def draw(self, drawn: Table) -> None:
+    def draw(self, drawn: Table, *, blank: bool = True) -> None:
         """A table and an empty line; without the blanks at the ends of lines where no terminal shows it."""
         if self.is_terminal:
             self.print(drawn)
@@ -40,7 +40,8 @@ class Screen(Console):
             with self.capture() as captured:
                 self.print(drawn)
             self.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
-        self.say()
+        if blank:
+            self.say()
 
 
 def console(*, stderr: bool = False) -> Screen:

@@ -17,7 +17,7 @@ PLAIN_SECONDS = 2.0  # at most one plain line in this time
 SHORT, MINUTE, HOUR = 9.95, 60, 3600  # seconds
 BAR_COLUMNS = 20
 FAILURES = "; failures: "
-MARKS = {"budget_reached": "budget reached", "run_interrupted": "interrupted"}
+MARKS = {"budget_reached": "budget reached", "run_interrupted": "interrupted", "phase_ended": "phase ended"}
 
 
 def duration(seconds: float | None) -> str:
@@ -45,6 +45,14 @@ def describe(progress: dict[str, Any], later_seconds: float = 0.0) -> str:
         kinds = (f"{kind.replace('_', ' ')} {count}" for kind, count in progress["failures"].items())
         return "; ".join(parts) + FAILURES + ", ".join(kinds)
     return "; ".join(parts)
+
+
+def marked(event: Event) -> str:
+    """The line of an event that gets one."""
+    if event.type == "phase_ended":
+        solved, measured, nodes = (event.data[key] for key in ("solved", "measured", "nodes"))
+        return f"phase {event.data['phase']} ended: {nodes} nodes, {solved} of {measured} solved"
+    return f"{MARKS[event.type]}: {event.data.get('note', '')}"
 
 
 class Watcher(ABC):
@@ -108,7 +116,7 @@ class BarWatcher(Watcher):
 
     def __call__(self, event: Event) -> None:
         if event.type in MARKS:
-            self._screen.say(f"{MARKS[event.type]}: {event.data.get('note', '')}")
+            self._screen.say(marked(event))
         progress = event.data.get("progress")
         if progress is not None:
             self._bar.update(
@@ -128,7 +136,7 @@ class PlainWatcher(Watcher):
 
     def __call__(self, event: Event) -> None:
         if event.type in MARKS:
-            print_error(f"{MARKS[event.type]}: {event.data.get('note', '')}")
+            print_error(marked(event))
         progress = event.data.get("progress")
         if progress is None or event.type == "run_finished":
             return

@@ -49,7 +49,8 @@ def _rate_line(surface: Surface) -> str:
     return f"{line}; {left_out} left out" if left_out else line
 
 
-def _pass_lines(estimates: tuple[PassEstimate, ...] | list[PassEstimate]) -> Iterator[str]:
+def pass_lines(estimates: tuple[PassEstimate, ...] | list[PassEstimate]) -> Iterator[str]:
+    """pass@k with its interval, how that was made, and of what."""
     for estimate in estimates:
         if estimate.value is None:
             continue
@@ -76,7 +77,7 @@ def show_report(screen: Screen, report: RunReport, *, usual_store: str) -> None:
     """The end of a run. `usual_store` is where commands look for runs when nothing else is said."""
     screen.say()
     show_surface(screen, report.surface)
-    lines = [_rate_line(report.surface), *_pass_lines(report.pass_at_k)]
+    lines = [_rate_line(report.surface), *pass_lines(report.pass_at_k)]
     used = usage_line(report.calls, report.tokens, report.cost_usd, cached=report.cached)
     lines.append(f"{used}, {duration(report.elapsed_seconds)}")
     if report.simulated:
@@ -88,7 +89,7 @@ def show_report(screen: Screen, report: RunReport, *, usual_store: str) -> None:
         if report.status in RESUMABLE and report.progress["done"] != report.progress["total"]:
             more = f" --set {report.note.partition(':')[0]}=MORE" if report.status == "budget_reached" else ""
             lines.append(f"go on with `prismenv run --resume {report.run_id}{more}{elsewhere}`")
-        show = f"prismenv runs show {report.run_id}{elsewhere}"
+        show = f"prismenv report {report.run_id}{elsewhere}"
         lines.append(f"run {report.run_id} is in {report.store}; see `{show}`")
     for line in lines:
         screen.say(line)
@@ -102,7 +103,7 @@ def show_summary(screen: Screen, summary: RunSummary) -> None:
         screen.say(run.note)
     show_surface(screen, summary.surface)
     total = summary.total_usage
-    lines = [_rate_line(summary.surface), *_pass_lines(summary.passes())]
+    lines = [_rate_line(summary.surface), *pass_lines(summary.passes())]
     lines.append(f"{run.nodes_done} nodes, {summary.attempts} attempts")
     if summary.models:
         lines.append(f"models: {', '.join(sorted(summary.models))}")

@@ -13,6 +13,7 @@ from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
 from prismenv.cli.reporting import run_row, show_summary
 from prismenv.cli.terminal import data_output
+from prismenv.cli.watch import register as register_watch
 from prismenv.contracts.archive import RunRecord
 from prismenv.engine.exports import ExportFormat, export_run
 from prismenv.engine.summaries import find_run, prune_runs, summarise_run
@@ -26,12 +27,13 @@ EPILOG = """Examples:
 \b
   prismenv runs list
   prismenv runs show run-1a2b
+  prismenv runs watch run-1a2b
   prismenv runs export run-1a2b --format csv --output attempts.csv
   prismenv runs prune --keep 20 --dry-run
 """
 
 runs = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG, help="List, show, export and prune stored runs."
+    no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG, help="List, show, watch, export and prune stored runs."
 )
 
 
@@ -141,4 +143,5 @@ def prune(
 
 def register(app: typer.Typer, name: str) -> None:
     """Add the group."""
+    register_watch(runs, "watch")
     app.add_typer(runs, name=name)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.nodes import NodeOutcome
 from prismenv.words.usage import Usage
@@ -110,6 +111,16 @@ class Store(ABC):
         lock dies with its holder, however that ends.
         """
 
+    def is_locked(self, run_id: str) -> bool:
+        """Whether somebody holds the run now. It may be no longer so when the answer is read."""
+        try:
+            with self.lock_run(run_id):
+                return False
+        except StorageException as error:
+            if error.code != "run_locked":
+                raise
+            return True
+
     @abstractmethod
     def runs(self) -> Sequence[RunRecord]:
         """All runs, newest first. `nodes_done` counts the finished nodes that are in the store.
@@ -118,8 +129,10 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def nodes(self, run_id: str) -> Iterator[NodeRecord]:
-        """The finished nodes of a run in index order. An unknown run is a StorageException with the nearest id.
+    def nodes(self, run_id: str, *, after: int = -1) -> Iterator[NodeRecord]:
+        """The finished nodes of a run in index order, those with an index above `after`.
+
+        An unknown run is a StorageException with the nearest id.
 
         Outcomes are equal to the ones that were saved, as far as JSON can say them.
         """

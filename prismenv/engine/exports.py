@@ -97,7 +97,7 @@ def _write_csv(lines: Iterator[dict[str, Any]], out: TextIO) -> int:
     count = 0
     for line in lines:
         flat = _flat(line)
-        writer.writerow([_cell(flat.get(column)) for column in COLUMNS])
+        writer.writerow([csv_cell(flat.get(column)) for column in COLUMNS])
         count += 1
     return count
 
@@ -112,8 +112,11 @@ def _flat(line: dict[str, Any]) -> dict[str, Any]:
     return {**known, _OWN: own or None}
 
 
-def _cell(value: Any) -> str | int | float:
-    """One cell. Numbers stay numbers; None is empty; what is no plain value is JSON."""
+def csv_cell(value: Any) -> str | int | float:
+    """One cell. Numbers stay numbers; None is empty; what is no plain value is JSON.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):

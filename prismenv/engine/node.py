@@ -13,6 +13,7 @@ from prismenv.contracts.observer import NodeObserver
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.engine.outcomes import describe_error, fault_of_error, fault_of_result
+from prismenv.engine.telling import attempt_told
 from prismenv.words.chat import TokenWatcher
 from prismenv.words.errors import BudgetException, DeadlineException
 from prismenv.words.events import Event, EventSink
@@ -47,23 +48,17 @@ class NodeSetup:
 class _Watcher(NodeObserver):
     """Gathers a node's calls for the store, and tells of them as they happen."""
 
-    __slots__ = ("_setup", "_where", "calls")
+    __slots__ = ("_setup", "_where", "attempts", "calls")
 
     def __init__(self, setup: NodeSetup, request: NodeRequest) -> None:
         self._setup = setup
         self._where = {"index": request.index, "node_id": request.node_id}
         self.calls: list[CallRecord] = []
+        self.attempts = 0  # that were told
 
     def attempt_judged(self, record: TrailRecord) -> None:
-        self._emit(
-            "attempt_judged",
-            problem_index=record.problem_index,
-            attempt_num=record.attempt_num,
-            success=record.success,
-            outcome=record.verdict.outcome if record.verdict is not None else None,
-            fault=record.fault,
-            fixed_by_problem_fixer=record.fixed_by_problem_fixer,
-        )
+        self.attempts += 1
+        self._emit("attempt_judged", **attempt_told(record))
 
     def model_called(self, call: CallRecord) -> None:
         self._setup.spend(call.usage)
@@ -109,6 +104,9 @@ class NodeExecutor:
         try:
             result = await self._measure(request, watcher)
             fault = fault_of_result(result)
+            if not watcher.attempts:  # an environment may hand over its trail at its end, without a word before
+                for record in result.data_trail:
+                    watcher.attempt_judged(record)
         except BudgetException:
             raise
         except (Exception, SystemExit) as caught:  # noqa: BLE001 - boundary: an environment's code, often somebody else's

@@ -116,3 +116,16 @@ def _unusable(entry: PolicyEntry, what: str) -> ConfigurationException:
     return ConfigurationException(
         f"search.policy: the policy {entry.name!r} of {entry.origin} {what}", code="policy_broken", subject=entry.name
     )
+
+
+def places_planned(
+    recipe: Recipe, own: tuple[PlannedNode, ...] | None, workspaces: WorkspaceSet
+) -> tuple[tuple[str, str], ...]:
+    """The cells that there are to measure, each once, for a report to say which were not: those of the environment's
+    `own` nodes, or the recipe's tree's for None.
+
+    A node of several concepts lies in the cell of their combination, `a + b`, as in the map.
+    """
+    nodes = plan_cells(*resolve_cells(recipe, workspaces), pairs=recipe.search.pairs) if own is None else own
+    places = dict.fromkeys((" + ".join(sorted(set(node.concepts))), node.difficulty) for node in nodes)
+    return tuple(places)

@@ -14,7 +14,7 @@ from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
-from prismenv.engine.planning import build_policy, find_policy, own_nodes
+from prismenv.engine.planning import build_policy, find_policy, own_nodes, places_planned
 from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
@@ -26,12 +26,14 @@ from prismenv.words.errors import ConfigurationException
 class Prepared:
     """A recipe that was found to be runnable. `own_problems`: the nodes are the environment's, not a tree's.
 
-    `configs` are by environment: the recipe's, and those that phases of the search name.
+    `configs` are by environment: the recipe's, and those that phases of the search name. `planned` are the cells that
+    there are to measure, whichever of them the policy will ask for.
     """
 
     configs: Mapping[str, EnvironmentConfig]
     policy: SearchPolicy
     own_problems: bool
+    planned: tuple[tuple[str, str], ...] = ()
 
     @property
     def roles(self) -> list[str]:
@@ -53,7 +55,7 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
         if name not in configs:
             async with _made(name, recipe, services, workspaces) as environment:
                 configs[name] = environment.config
-    return Prepared(configs, policy, own is not None)
+    return Prepared(configs, policy, own is not None, places_planned(recipe, own, workspaces))
 
 
 @asynccontextmanager

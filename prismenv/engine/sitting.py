@@ -18,14 +18,15 @@ from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.services import Services
 from prismenv.engine.budget import Budget
 from prismenv.engine.node import NodeExecutor, NodeSetup
-from prismenv.engine.outcomes import describe_error, own_keys, unwrap
+from prismenv.engine.outcomes import describe_error, unwrap
+from prismenv.engine.phases import PhaseWatch
 from prismenv.engine.preparing import Prepared
-from prismenv.engine.progress import Progress, failure_kind
+from prismenv.engine.progress import Progress
 from prismenv.engine.recorder import open_recorder
 from prismenv.engine.report import SIMULATED, RunReport, Tally
 from prismenv.engine.runner import Ending, Pace, Runner, RunnerHooks
 from prismenv.engine.switch import StopSwitch
-from prismenv.store.jsontext import dump, load
+from prismenv.engine.telling import node_told, place_of
 from prismenv.words.errors import BudgetException, EnvironmentException
 from prismenv.words.events import Event, EventSink, EventType
 from prismenv.words.nodes import NodeOutcome, NodeRequest
@@ -43,9 +44,11 @@ class Sitting:
         self._recipe = recipe
         self._services = services
         self._policy = prepared.policy
+        self._planned = prepared.planned
         self._run = run
         self._emit = emit
         self._finished_before = run.status == "finished"
+        self._phases = PhaseWatch()
         self._budget = Budget(recipe.budget, services.clock, services.ledger)
         self._progress = Progress(prepared.policy.total)
         self._tally = Tally(
@@ -102,7 +105,7 @@ class Sitting:
                 broken=self._budget.unenforceable,
                 started=self._started,
                 arrived=self._arrived,
-                told=self._tally.told,
+                told=self._told,
             )
             pace = Pace(self._recipe.concurrency.nodes, self._recipe.search.window)
             runner = Runner(self._policy, execute, hooks, stop, pace)
@@ -140,6 +143,7 @@ class Sitting:
             simulated=self._tally.simulated,
             store=self._services.store.location if self._services.store else None,
             progress=self._snapshot(),
+            plan=[list(place) for place in self._planned],
         )
         if not self._finished_before:
             await self._save(replace(self._run, status="running", ended_at=None, note=""), [event])
@@ -164,6 +168,8 @@ class Sitting:
             if failure is None:
                 raise
             logger.warning("the end of run {} could not be stored: {}", run.run_id, error)
+        if ending.status == "finished" and not self._finished_before and (ended := self._phases.end()) is not None:
+            self._emit(self._event("phase_ended", **ended))
         for event in events:
             self._emit(event)
 
@@ -174,25 +180,19 @@ class Sitting:
 
     def _started(self, request: NodeRequest) -> None:
         self._budget.start_node()
-        self._emit(self._event("node_started", **_place(request)))
+        self._emit(self._event("node_started", **place_of(request)))
 
     def _arrived(self, outcome: NodeOutcome) -> None:
         self._progress.add(outcome)
         if outcome.replayed:
             return
-        self._emit(
-            self._event(
-                "node_finished",
-                **_place(outcome.request),
-                success=outcome.success,
-                fault=outcome.fault,
-                failure=failure_kind(outcome),
-                error=outcome.error,
-                wall_seconds=outcome.wall_seconds,
-                result=_plain_own_keys(outcome),
-                progress=self._snapshot(),
-            )
-        )
+        self._emit(self._event("node_finished", **node_told(outcome, self._snapshot())))
+
+    def _told(self, outcome: NodeOutcome) -> None:
+        self._tally.told(outcome)
+        ended = self._phases.told(outcome)
+        if ended is not None and not outcome.replayed:
+            self._emit(self._event("phase_ended", **ended))
 
     def _snapshot(self) -> dict[str, Any]:
         return self._progress.snapshot(self._budget.elapsed_seconds)
@@ -207,24 +207,3 @@ def _is_simulated(recipe: Recipe, roles: Sequence[str]) -> bool:
         return False
     models = (recipe.models.get(role, recipe.models.get("default", "")) for role in roles)
     return any(model.startswith(SIMULATED) for model in models)
-
-
-def _plain_own_keys(outcome: NodeOutcome) -> dict[str, Any] | None:
-    """The own keys of a result as the store has them, in plain JSON; None where there is no result.
-
-    Keys with a cycle are a StorageException, as they are in the store.
-    """
-    own = own_keys(outcome.result)
-    if own:
-        own = load(dump(own))
-    return own
-
-
-def _place(request: NodeRequest) -> dict[str, Any]:
-    return {
-        "index": request.index,
-        "node_id": request.node_id,
-        "concepts": list(request.concepts),
-        "difficulty": request.difficulty,
-        **({} if request.phase is None else {"phase": request.phase}),
-    }

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from prismenv.scoring.intervals import wilson
+from prismenv.scoring.problems import own_samples
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import NodeOutcome
-from prismenv.words.records import ChallengeResults
 from prismenv.words.seeding import derive_random
 
 USUAL_KS = (1, 10, 100)
@@ -109,7 +109,7 @@ class SampleCounts:
         result = outcome.result
         if result is None:
             return
-        counts = _own_samples(result)
+        counts = own_samples(result)
         self.counted = self.counted or counts is not None
         n, c = counts or ((1, int(outcome.success)) if outcome.measured else (0, 0))
         if n:
@@ -130,8 +130,3 @@ class SampleCounts:
         if ks is None:
             ks = sorted({*USUAL_KS, min((n for n, _ in counts), default=1)})
         return [estimate_pass(counts, k, seed) for k in ks if 2 * sum(n >= k for n, _ in counts) >= len(counts) > 0]
-
-
-def _own_samples(result: ChallengeResults) -> tuple[int, int] | None:
-    n, c = result.get("samples"), result.get("passed")
-    return (n, c) if type(n) is int and type(c) is int and 0 <= c <= n else None

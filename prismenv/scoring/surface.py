@@ -7,13 +7,13 @@ or `tests`) are in no rate; they are counted by fault.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from prismenv.scoring.intervals import wilson
+from prismenv.scoring.problems import scores_of
 from prismenv.words.nodes import NodeOutcome
-from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 from prismenv.words.verdict import Fault
 
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
@@ -41,9 +41,14 @@ class Cell:
         """Solved over measured, None where nothing was measured."""
         return self.solved / self.measured if self.measured else None
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % Wilson interval of the rate."""
+        return wilson(self.solved, self.measured)
+
     def to_json(self) -> dict[str, Any]:
         """Counts, rate and the 95 % Wilson interval as plain JSON."""
-        low, high = wilson(self.solved, self.measured)
+        low, high = self.interval
         return {
             "solved": self.solved,
             "measured": self.measured,
@@ -55,6 +60,12 @@ class Cell:
 
 
 Cells = dict[tuple[str, str], Cell]
+
+
+def ordered_difficulties(met: Iterable[str]) -> list[str]:
+    """These difficulties, each once: the usual ones in their order, then others by name."""
+    names = set(met)
+    return [name for name in DIFFICULTIES if name in names] + sorted(names - set(DIFFICULTIES))
 
 
 @dataclass(slots=True)
@@ -80,18 +91,17 @@ class Surface:
         cells = [_cell(self.singles, concept, request.difficulty) for concept in dict.fromkeys(request.concepts)]
         if len(cells) > 1:
             cells.append(_cell(self.combinations, " + ".join(sorted(set(request.concepts))), request.difficulty))
-        for solved, fault, kind in _problems(outcome):
+        for score in scores_of(outcome):
             for cell in (self.total, *cells):
-                cell.count(solved=solved, fault=fault)
-            if fault not in _MEASURED:
-                self.left_out[fault] += 1
-            elif not solved:
-                self.failures[kind] += 1
+                cell.count(solved=score.solved, fault=score.fault)
+            if not score.measured:
+                self.left_out[score.fault] += 1
+            elif not score.solved:
+                self.failures[score.kind] += 1
 
     def difficulties(self, cells: Mapping[tuple[str, str], Cell] | None = None) -> list[str]:
         """The difficulties met, the usual ones in their order, then others by name."""
-        met = {difficulty for _, difficulty in (self.singles if cells is None else cells)}
-        return [name for name in DIFFICULTIES if name in met] + sorted(met - set(DIFFICULTIES))
+        return ordered_difficulties(difficulty for _, difficulty in (self.singles if cells is None else cells))
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, in a stable order."""
@@ -117,28 +127,3 @@ def _cell(cells: Cells, concept: str, difficulty: str) -> Cell:
     if found is None:
         found = cells[key] = Cell()
     return found
-
-
-def _problems(outcome: NodeOutcome) -> Iterator[tuple[bool, Fault, str]]:
-    """Solved, fault and kind of failure of each problem of a node.
-
-    Where the node has a fault that leaves it out and no problem says which of them it was, it is the fault of all that
-    were not solved.
-    """
-    result = outcome.result
-    if result is None or not result.problems:
-        yield outcome.success, outcome.fault, _kind(result, None)
-        return
-    told = outcome.measured or any(problem.fault not in _MEASURED for problem in result.problems)
-    for problem in result.problems:
-        fault = problem.fault if told or problem.success else outcome.fault
-        yield problem.success, fault, "" if problem.success else _kind(result, problem)
-
-
-def _kind(result: ChallengeResults | None, problem: ProblemSummary | None) -> str:
-    """The outcome of the last verdict on a problem; None means any problem."""
-    trail: Sequence[TrailRecord] = result.data_trail if result else ()
-    for record in reversed(trail):
-        if record.verdict is not None and (problem is None or record.problem_index == problem.problem_index):
-            return record.verdict.outcome
-    return "no_verdict"

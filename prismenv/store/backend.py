@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection, Engine
 
+from prismenv.words.errors import StorageException
+
 
 class Backend(ABC):
     """One database, opened by its engine at the first use. Methods may be called from any thread."""
@@ -31,6 +33,16 @@ class Backend(ABC):
     @abstractmethod
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Hold the run; StorageException (`run_locked`) where somebody else does. Ends with the holder."""
+
+    def is_locked(self, run_id: str) -> bool:
+        """Whether somebody holds the run now. Here by taking it for a moment, where there is no way to look alone."""
+        try:
+            with self.lock_run(run_id):
+                return False
+        except StorageException as error:
+            if error.code != "run_locked":
+                raise
+            return True
 
     @abstractmethod
     def hold_session(self, session_id: str) -> AbstractContextManager[None]:

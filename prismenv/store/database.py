@@ -21,6 +21,7 @@ from prismenv.store import codec, tables
 from prismenv.store.answers import StoredAnswers
 from prismenv.store.backend import Backend
 from prismenv.store.connections import Database, backend_of
+from prismenv.store.failures import storage_errors
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.nearness import nearest
@@ -92,6 +93,10 @@ class DatabaseStore(Database, Store):
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         return self._holding(self._backend.lock_run(run_id), f"lock run {run_id}")
 
+    def is_locked(self, run_id: str) -> bool:
+        with storage_errors(self._backend, f"look at the lock of run {run_id}"):
+            return self._backend.is_locked(run_id)
+
     def runs(self) -> Sequence[RunRecord]:
         done = (
             select(tables.nodes.c.run_id, func.count().label("nodes_done")).group_by(tables.nodes.c.run_id).subquery()
@@ -104,12 +109,11 @@ class DatabaseStore(Database, Store):
         with self._reading("list its runs") as connection:
             return [codec.run_of(row) for row in connection.execute(query)]
 
-    def nodes(self, run_id: str) -> Iterator[NodeRecord]:
+    def nodes(self, run_id: str, *, after: int = -1) -> Iterator[NodeRecord]:
         self._require(run_id)
-        return self._pages(run_id)
+        return self._pages(run_id, after)
 
-    def _pages(self, run_id: str) -> Iterator[NodeRecord]:
-        last = -1
+    def _pages(self, run_id: str, last: int) -> Iterator[NodeRecord]:
         while page := self._page(run_id, last):
             yield from page
             last = page[-1].outcome.request.index

@@ -20,8 +20,7 @@ from prismenv.words.errors import StorageException
 @contextmanager
 def run_lock(store: Path, run_id: str) -> Iterator[None]:
     """Hold the lock of `run_id`; StorageException (`run_locked`) where somebody else holds it."""
-    digest = blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    path = store.with_name(f"{store.name}-run-{digest}.lock")
+    path = _path(store, run_id)
     descriptor = _acquire(path, run_id)
     try:
         yield
@@ -29,6 +28,32 @@ def run_lock(store: Path, run_id: str) -> Iterator[None]:
         with suppress(FileNotFoundError):
             path.unlink()
         os.close(descriptor)
+
+
+def is_held(store: Path, run_id: str) -> bool:
+    """Whether somebody holds the lock of `run_id`, without taking it from anybody who comes for it.
+
+    A holder has the file there for as long as it holds it. One that was left by a killed process is looked at with a
+    shared lock, so that several may look at once; it is let go at once.
+    """
+    try:
+        descriptor = os.open(_path(store, run_id), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageException(f"The lock of run {run_id} cannot be read: {error.strerror}.", subject=run_id) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _path(store: Path, run_id: str) -> Path:
+    digest = blake2b(run_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return store.with_name(f"{store.name}-run-{digest}.lock")
 
 
 def _acquire(path: Path, run_id: str) -> int:

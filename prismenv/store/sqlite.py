@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from prismenv.store.backend import Backend
-from prismenv.store.runlock import run_lock
+from prismenv.store.runlock import is_held, run_lock
 from prismenv.store.sessionlock import session_lock
 from prismenv.words.errors import StorageException
 
@@ -79,6 +79,9 @@ class SqliteBackend(Backend):
 
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         return run_lock(self._path, run_id)
+
+    def is_locked(self, run_id: str) -> bool:
+        return is_held(self._path, run_id)
 
     def hold_session(self, session_id: str) -> AbstractContextManager[None]:
         return session_lock(self._path, session_id)

@@ -12,6 +12,7 @@ EventType = Literal[
     "model_tokens",
     "model_called",
     "node_finished",
+    "phase_ended",
     "budget_reached",
     "run_interrupted",
     "run_finished",

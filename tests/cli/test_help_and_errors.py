@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("run", "judge", "list", "runs", "rejudge", "agents", "llm", "init", "eject", "doctor")
+COMMANDS = ("run", "judge", "list", "runs", "report", "compare", "rejudge", "agents", "llm", "init", "eject", "doctor")
 GROUPS = {"runs": ("list", "show", "export", "prune"), "agents": ("check", "list", "show"), "llm": ("try", "serve")}
 PAGES = (*((name,) for name in COMMANDS), *((group, name) for group, names in GROUPS.items() for name in names))
 # All pages from one process: what takes time is importing the engine.
@@ -81,7 +81,7 @@ def test_completion_offers_commands_and_recipes(shell: Any) -> None:
         answer = shell(_PRISMENV_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
         return answer.out.split()
 
-    assert complete("prismenv re") == ["rejudge"]
+    assert complete("prismenv re") == ["report", "rejudge"]
     assert "quickstart" in complete("prismenv run quick")
 
 

@@ -39,11 +39,11 @@ def test_a_recipe_runs_and_ends_with_a_table_and_where_the_results_are(echo: Any
     assert answer.code == 0, answer.err
     assert re.search(r"loops +1/1 100% \[21-100\] +0/1 0% \[0-79\] +1/2 50% \[9-91\]", answer.out)
     assert "solved 2 of 4: 50.0%, 95 % interval" in answer.out
-    run = re.search(r"see `prismenv runs show (run-\w+)`", answer.out)
+    run = re.search(r"see `prismenv report (run-\w+)`", answer.out)
     assert run
     assert f"is in {echo.folder / '.prismenv' / 'prismenv.db'}" in answer.out
     assert "4/4 nodes; pass rate 50%" in answer.err
-    assert echo("runs", "show", run[1]).code == 0
+    assert "solved 2 of 4" in echo("report", run[1]).out
 
 
 def test_an_environment_runs_by_its_name_alone(echo: Any) -> None:

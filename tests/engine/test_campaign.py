@@ -82,7 +82,8 @@ def test_a_recipe_runs_to_a_report_and_everything_is_in_the_store(stage: Stage, 
     assert report.store == str(workspace / ".prismenv" / "prismenv.db")
     assert len(stage.trail(report.run_id)) == 12
     assert stage.status(report.run_id) == ("finished", "")
-    assert stage.kinds() == {"run_started": 1, "node_started": 12, "node_finished": 12, "run_finished": 1}
+    per_node = {"node_started": 12, "attempt_judged": 12, "node_finished": 12}
+    assert stage.kinds() == {"run_started": 1, **per_node, "run_finished": 1}
     document = json.loads(json.dumps(report.to_json()))
     assert document["surface"]["total"]["measured"] == 12
     assert document["simulated"] is False

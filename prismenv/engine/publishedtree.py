@@ -1,0 +1,166 @@
+"""Trees as PrismBench's `/tree` gives them and its authors publish them, as surveys: reported and compared like runs.
+
+A tree is `{"nodes": [...], "concepts": [...], "difficulties": [...]}`; a node has `concepts`, `difficulty`, `phase` and
+`run_results`, a list of `{"success", "data_trail"}`. Only this is read: a report needs no parents and no values. Trees
+that were published were worked over by hand: outputs may be null, and a result may say that it succeeded although none
+of its attempts does. The result's word counts, and the survey says how often that was.
+
+A trail tells problems apart by their attempts, which count up from 0 for each.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from prismenv.contracts.archive import NodeRecord, RunRecord
+from prismenv.engine.survey import Survey
+from prismenv.words.errors import ConfigurationException
+from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
+from prismenv.words.verdict import Outcome, Verdict
+
+SUFFIX = ".json"
+_PLAIN = ("attempt_num", "problem_statement", "test_cases", "solution_code", "output", "success")
+_COUNTS = ("tests_passed_num", "tests_failed_num", "tests_errored_num")
+
+
+def is_tree(source: str) -> bool:
+    """Whether a source of results is named as a tree's file and not as a run."""
+    return source.lower().endswith((SUFFIX, ".pkl", ".pickle"))
+
+
+def read_tree(path: Path) -> Survey:
+    """The survey of a tree's file. ConfigurationException where it is none, with the key path.
+
+    Pickles are refused, whatever is in them.
+    """
+    if path.suffix.lower() != SUFFIX:
+        raise _bad(
+            path, "a pickled tree is a program and is never read", "Save it as JSON: the service's /tree gives it."
+        )
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _bad(path, "there is no such file") from error
+    except OSError as error:
+        raise _bad(path, f"it cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, f"it is no JSON: {error}") from error
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    if not isinstance(nodes, list):
+        raise _bad(path, "it is no tree: expected a mapping with a list of `nodes`")
+    survey = Survey(title=f"tree {path.name}: {len(nodes)} nodes")
+    survey.begin(_run(path))
+    survey.plan = []
+    index = 0
+    for place, node in enumerate(nodes):
+        concepts, difficulty = _cell(path, place, node)
+        survey.plan.append((" + ".join(sorted(set(concepts))), difficulty))
+        results = node.get("run_results")
+        for number, result in enumerate(_list(path, f"nodes[{place}].run_results", results)):
+            where = f"nodes[{place}].run_results[{number}]"
+            name = f"{'+'.join(concepts)}|{difficulty}"
+            request = NodeRequest(index, name, concepts, difficulty, 0, phase=f"phase_{node.get('phase', 1)}")
+            survey.add(_record(path, where, request, result, survey))
+            index += 1
+    survey.plan = list(dict.fromkeys([*survey.plan, *_singles(document)]))
+    survey.phases = dict(sorted(survey.phases.items()))
+    return survey
+
+
+def _singles(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The cells of single concepts, where the tree says which there are."""
+    concepts, difficulties = document.get("concepts"), document.get("difficulties")
+    if isinstance(concepts, list) and isinstance(difficulties, list):
+        yield from ((str(concept), str(difficulty)) for concept in concepts for difficulty in difficulties)
+
+
+def _run(path: Path) -> RunRecord:
+    return RunRecord(
+        run_id=path.name, name=path.stem, environment="tree", status="finished", seed=0, recipe={}, started_at=0.0
+    )
+
+
+def _cell(path: Path, place: int, node: Any) -> tuple[tuple[str, ...], str]:
+    if not isinstance(node, dict):
+        raise _bad(path, f"nodes[{place}] is no mapping")
+    concepts, difficulty = node.get("concepts"), node.get("difficulty")
+    concepts = [concepts] if isinstance(concepts, str) else concepts
+    if not isinstance(concepts, list) or not concepts or not all(isinstance(name, str) for name in concepts):
+        raise _bad(path, f"nodes[{place}].concepts: expected a list of names, found {concepts!r:.60}")
+    if not isinstance(difficulty, str):
+        raise _bad(path, f"nodes[{place}].difficulty: expected a name, found {difficulty!r:.60}")
+    return tuple(concepts), difficulty
+
+
+def _list(path: Path, where: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _bad(path, f"{where}: expected a list, found {type(value).__name__}")
+    return value
+
+
+def _record(path: Path, where: str, request: NodeRequest, result: Any, survey: Survey) -> NodeRecord:
+    if not isinstance(result, dict) or not isinstance(result.get("success"), bool):
+        raise _bad(path, f"{where}: expected a mapping with `success` true or false, found {result!r:.60}")
+    success: bool = result["success"]
+    try:
+        trail = [_attempt(item) for item in _list(path, f"{where}.data_trail", result.get("data_trail"))]
+    except (ValidationError, TypeError, AttributeError) as error:
+        raise _bad(path, f"{where}.data_trail: {str(error).splitlines()[0]}") from error
+    problems = _problems(trail)
+    placed = [record.model_copy(update={"problem_index": at}) for at, group in enumerate(problems) for record in group]
+    if success and trail and not any(record.success for record in trail):
+        survey.contradictions += 1
+    listed = [_summary(at, group, success=success) for at, group in enumerate(problems)]
+    made = ChallengeResults(success=success, data_trail=placed, problems=listed)
+    return NodeRecord(NodeOutcome(request, made, "none" if success else "candidate"))
+
+
+def _problems(trail: Sequence[TrailRecord]) -> list[list[TrailRecord]]:
+    groups: list[list[TrailRecord]] = []
+    for record in trail:
+        if not groups or record.attempt_num <= groups[-1][-1].attempt_num:
+            groups.append([])
+        groups[-1].append(record)
+    return groups
+
+
+def _summary(at: int, group: Sequence[TrailRecord], *, success: bool) -> ProblemSummary:
+    """One problem; a result that succeeded has solved all of them, whatever its attempts say."""
+    solved = success or any(record.success for record in group)
+    fixed = any(record.success and record.fixed_by_problem_fixer for record in group)
+    return ProblemSummary(
+        problem_index=at,
+        success=solved,
+        attempts=len(group),
+        fixed_by_problem_fixer=fixed,
+        fault="none" if solved else "candidate",
+    )
+
+
+def _attempt(item: Mapping[str, Any]) -> TrailRecord:
+    known = {key: item[key] for key in _PLAIN if item.get(key) is not None}
+    counts = {key: max(int(item.get(key) or 0), 0) for key in _COUNTS}  # PrismBench once counted below 0
+    success = known.get("success") is True
+    outcome = _outcome(counts, success=success)
+    fault = "none" if success else "candidate"
+    verdict = None if outcome is None else Verdict.model_validate({"outcome": outcome, "fault": fault, **counts})
+    own = {"fixed_by_problem_fixer": bool(item.get("fixed_by_problem_fixer")), "verdict": verdict, "fault": fault}
+    return TrailRecord.model_validate({**known, **counts, **own})
+
+
+def _outcome(counts: Mapping[str, int], *, success: bool) -> Outcome | None:
+    if success:
+        return "passed"
+    if counts["tests_failed_num"]:
+        return "failed"
+    return "errored" if counts["tests_errored_num"] else None
+
+
+def _bad(path: Path, why: str, hint: str | None = None) -> ConfigurationException:
+    return ConfigurationException(f"{path}: {why}", code="bad_tree", subject=str(path), hint=hint)

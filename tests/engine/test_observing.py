@@ -1,0 +1,90 @@
+"""What a run tells while it goes on, and what the store tells of it afterwards, are the same story."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from prismenv.contracts.recipe import Recipe
+from prismenv.engine.campaign import run_campaign
+from prismenv.engine.following import Follower
+from prismenv.engine.location import store_location
+from prismenv.engine.survey import survey_runs
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.store.database import open_store
+from prismenv.words.events import Event
+
+
+def run(workspaces: WorkspaceSet, recipe: Recipe) -> tuple[str, list[Event]]:
+    """A run's id and its events."""
+    events: list[Event] = []
+
+    async def main() -> str:
+        report = await run_campaign(recipe, workspaces=workspaces, folder=workspaces.project_folder, sink=events.append)
+        return report.run_id
+
+    return anyio.run(main), events
+
+
+def plain(events: list[Event], kind: str) -> list[dict[str, Any]]:
+    """The data of the events of one kind, without what time and concurrency decide."""
+    told = [event.data for event in events if event.type == kind]
+    found = [{key: value for key, value in data.items() if key != "progress"} for data in told]
+    return sorted(found, key=lambda data: data.get("index", 0))
+
+
+@pytest.fixture
+def in_phases(workspace: Path, recipe: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    """A search in two phases over an environment that answers at once."""
+    (workspace / "configs").mkdir(exist_ok=True)
+    (workspace / "configs" / "two_phases.yaml").write_text(
+        "name: two\ndescription: two phases\nphase_sequences: [phase_1, phase_2]\n"
+    )
+    names = {"policy": "prismbench", "experiment": "two_phases"}
+    return lambda **changes: recipe(search=names, **changes)
+
+
+def test_the_end_of_each_phase_is_told_live_and_from_the_store(workspaces: WorkspaceSet, in_phases: Any) -> None:
+    run_id, live = run(workspaces, in_phases())
+    with closing(open_store(store_location(None, workspaces), create=False)) as store:
+        follower = Follower(store, run_id)
+        stored = follower.look()
+        assert follower.over
+        survey = survey_runs(store, [run_id])
+    for kind in ("run_started", "node_started", "attempt_judged", "node_finished", "phase_ended", "run_finished"):
+        assert plain(stored, kind) == plain(live, kind)
+    ended = plain(live, "phase_ended")
+    assert [data["phase"] for data in ended] == list(survey.phases)
+    assert len(ended) > 1
+    for data, portion in zip(ended, survey.phases.values(), strict=True):
+        total = portion.effort().total
+        assert (data["nodes"], data["solved"], data["measured"]) == (portion.nodes, total.solved, total.measured)
+    assert [event.type for event in live][-2:] == ["phase_ended", "run_finished"]
+    assert {data["phase"] for data in plain(live, "node_finished")} == set(survey.phases)
+
+
+def test_a_phase_that_was_cut_off_has_not_ended(workspaces: WorkspaceSet, in_phases: Any) -> None:
+    run_id, live = run(workspaces, in_phases(budget={"nodes": 6}, concurrency={"nodes": 1}))
+    assert plain(live, "phase_ended") == []
+    assert [event.type for event in live].count("budget_reached") == 1
+    with closing(open_store(store_location(None, workspaces), create=False)) as store:
+        assert plain(Follower(store, run_id).look(), "phase_ended") == []
+
+
+def test_attempts_that_an_environment_hands_over_at_its_end_are_told_too(workspaces: WorkspaceSet, recipe: Any) -> None:
+    _, live = run(workspaces, recipe())
+    kinds = [(event.type, event.data["index"]) for event in live if event.type in ("attempt_judged", "node_finished")]
+    assert len(kinds) == 24
+    for index in range(12):
+        assert kinds.index(("attempt_judged", index)) < kinds.index(("node_finished", index))
+
+
+def test_what_was_planned_is_stored_so_that_gaps_can_be_told(workspaces: WorkspaceSet, recipe: Any) -> None:
+    run_id, _ = run(workspaces, recipe(budget={"nodes": 3}, concurrency={"nodes": 1}))
+    with closing(open_store(store_location(None, workspaces), create=False)) as store:
+        found = survey_runs(store, [run_id]).coverage()
+    assert (found.planned, found.measured) == (12, 3)
+    assert [(gap.code, len(gap.cells)) for gap in found.gaps] == [("budget_reached", 9)]

@@ -101,7 +101,7 @@ async def echo() -> None:
     async def answer(request: Request) -> Response:
         return Response(await request.body(), media_type="application/json")
 
-    listener, _ = listen("127.0.0.1", 0, open_to_all=True)
+    listener = listen("127.0.0.1", 0, open_to_all=True)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     application = Starlette(routes=[Route("/", answer, methods=["POST"])])
     config = uvicorn.Config(application, http="h11", lifespan="off", log_config=None, access_log=False)

@@ -119,7 +119,7 @@ async def _serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, address
     tokens = read_tokens(address.tokens, Path.cwd(), os.environ)
     settings = serving.ServeSettings(address.host, address.port, tokens, ServiceLimits(**address.limits))
     async with open_models(recipe, workspaces, folder) as models:
-        served = serving.Served(models.interface, models.roles, models.model)
+        served = serving.Served(models.interface, models.roles, models.model, models.book)
         async with serving.running_service(served, settings) as running, anyio.create_task_group() as tasks:
             await tasks.start(_until_told, running, tasks.cancel_scope)
             if address.as_json:

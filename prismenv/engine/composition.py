@@ -12,9 +12,10 @@ from loguru import logger
 from prismenv.contracts.archive import AnswerCache, Store
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.configuration import build_config
-from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.interface import InterfaceClient, ServedInterface
 from prismenv.contracts.recipe import HttpInterface, LocalInterface, Recipe
 from prismenv.contracts.registry import environment_registry
+from prismenv.contracts.servicebook import ServiceBook
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.contracts.transport import ProviderContext
@@ -33,6 +34,7 @@ from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import RoleTransports, open_transports
 from prismenv.sessions.tracing import find_tracing
 from prismenv.store.database import open_store
+from prismenv.store.servicestore import open_service_book
 from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import ConfigurationException, RegistryException
 from prismenv.words.ledger import Ledger
@@ -119,7 +121,7 @@ async def _open_local(
         idle_seconds=settings.session_idle_seconds,
         tracing=find_tracing(transports.reference),
     )
-    if settings.sessions == "store":
+    if keeps_sessions(recipe):
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))
     interface = InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
@@ -152,11 +154,15 @@ def _refuse_unheld(recipe: Recipe) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenModels:
-    """The LLM interface in this process: `model` names a role's, ConfigurationException for one without."""
+    """The LLM interface in this process: `model` names a role's, ConfigurationException for one without.
 
-    interface: InterfaceClient
+    `book` is where a service keeps whose sessions they are, None where the recipe has sessions in memory.
+    """
+
+    interface: ServedInterface
     roles: tuple[str, ...]
     model: Callable[[str], str]
+    book: ServiceBook | None = None
 
 
 @asynccontextmanager
@@ -172,7 +178,15 @@ async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) ->
         resources = CallResources(SystemClock(), folder, load_prices(workspaces), answers=answers)
         interface, transports = await _open_local(stack, recipe, workspaces, resources)
         transports.check(role for role in agents if _has_model(transports, role))
-        yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)))
+        book = None
+        if keeps_sessions(recipe):
+            book = stack.enter_context(closing(open_service_book(store_location(recipe.output.store, workspaces))))
+        yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)), book)
+
+
+def keeps_sessions(recipe: Recipe) -> bool:
+    """Whether the recipe has its sessions in the store."""
+    return isinstance(recipe.interface, LocalInterface) and recipe.interface.sessions == "store"
 
 
 def _has_model(transports: RoleTransports, role: str) -> bool:

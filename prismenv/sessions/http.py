@@ -280,7 +280,7 @@ class HttpInterfaceClient(InterfaceClient):
             code = reply.code or None
             raise ConfigurationException(f"{self._service.url}: {reply.detail}", code=code, subject=session.role)
         session.about["continues"] = True
-        return read_outcome(reply.data, self._service.url)
+        return read_outcome(reply.data, f"{self._service.url}/interact")
 
     async def _exchange(self, session: _Session, question: Question) -> str:
         """The service's answer, as it came."""

@@ -54,7 +54,7 @@ async def test_quickstart_gives_the_same_trail_in_process_and_through_the_servic
         async with running_service(served, ServeSettings(port=0)) as running:
             remote = recipe.model_copy(update={"interface": HttpInterface(type="http", url=running.url)})
             through, calls_through = await trail(remote, workspaces)
-            assert not running.service.sessions("")
+            assert not await running.service.sessions("")
     assert here == through
     assert calls_here == calls_through
     assert len(calls_here) >= 3 * 4

@@ -110,8 +110,7 @@ async def test_an_open_address_needs_a_token(host: str) -> None:
 
 
 async def test_a_port_that_is_taken_and_an_address_that_is_not_are_told() -> None:
-    listener, local = listen("127.0.0.1", 0, open_to_all=True)
-    assert local
+    listener = listen("127.0.0.1", 0, open_to_all=True)
     assert listener.proto == socket.IPPROTO_TCP  # else answers wait for the client's delayed acknowledgements
     with listener:
         with pytest.raises(ConfigurationException, match="another server listens there") as caught:
@@ -171,7 +170,7 @@ async def test_a_body_that_is_not_as_it_should_be_is_told_what_is_wrong(serve: A
             refused = await client.post("/interact", content=body, headers=JSON)
             assert refused.status_code == status, (body[:80], refused.text)
             assert says in refused.json()["detail"]
-        assert all(session["exchanges"] == 0 for session in running.service.sessions("").values())
+        assert all(session["exchanges"] == 0 for session in (await running.service.sessions("")).values())
         assert (await client.post("/interact", json=question())).status_code == 200
 
 
@@ -211,10 +210,10 @@ async def test_there_is_an_end_to_sessions_and_to_questions(serve: Any, http: An
         assert (await client.post("/interact", json=question(session_id="c"))).status_code == 200
 
 
-async def test_a_session_that_nobody_uses_is_forgotten(serve: Any, http: Any, until: Any) -> None:
+async def test_a_session_that_nobody_uses_is_forgotten(serve: Any, http: Any, until: Any, has_no_sessions: Any) -> None:
     async with serve(idle_seconds=0.2) as running, http(running) as client:
         await client.post("/interact", json=question())
-        await until(lambda: not running.service.sessions(""))
+        await until(lambda: has_no_sessions(running))
         assert (await client.get("/session_history/s-1")).status_code == 404
 
 

@@ -139,7 +139,7 @@ class Application:
         if owner or not self.tokens:
             document["roles"] = found
             if workers := await self.service.workers():
-                document["workers"] = {each.worker: each.state for each in workers}
+                document["workers"] = workers
         return answered(document)
 
     async def _openapi(self, _request: Request, _owner: str) -> Response:

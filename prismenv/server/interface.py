@@ -6,7 +6,6 @@ stops; the last two tell the client why.
 """
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.interface import ServedInterface
-from prismenv.contracts.servicebook import BookedWorker, ServiceBook
+from prismenv.contracts.servicebook import ServiceBook
 from prismenv.server.asking import DEFAULT_ROLE, Ask
 from prismenv.server.book import MemoryBook, Session, SessionBook
 from prismenv.server.limits import ServiceLimits
@@ -182,9 +181,15 @@ class InterfaceService:
             for session in sessions
         }
 
-    async def workers(self) -> Sequence[BookedWorker]:
+    async def workers(self) -> dict[str, dict[str, Any]]:
         """Who is at work on these sessions, this worker among them; nobody where they are this process's own."""
-        return () if self._roll is None else await self._roll.all()
+        roll = self._roll
+        if roll is None:
+            return {}
+        return {
+            each.worker: {"state": each.state, "silent_seconds": round(roll.silent_seconds(each), 1)}
+            for each in await roll.all()
+        }
 
     async def metrics(self) -> bytes:
         """What Prometheus is told, of all workers."""

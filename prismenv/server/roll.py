@@ -69,6 +69,10 @@ class Roll:
         """All that are at work, this one among them."""
         return await anyio.to_thread.run_sync(self._register.workers)
 
+    def silent_seconds(self, worker: BookedWorker) -> float:
+        """For how long it has not said that it is at work."""
+        return max(0.0, self._clock.now() - (worker.lease_until - self._lease_seconds))
+
     async def leave(self) -> None:
         """This worker ends."""
         try:

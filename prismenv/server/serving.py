@@ -95,7 +95,7 @@ async def running_service(
         health = HealthBoard(served.interface, served.roles, served.model, clock)
         application = Application(service, health, settings.tokens, local=local and not settings.tokens)
         server = _Server(_config(application, limits))
-        url = _url(listener)
+        url = url_of(listener)
         await service.begin_work()
         done = anyio.Event()
         group.start_soon(_serve, server, listener, done)
@@ -154,7 +154,8 @@ def _not_bound(host: str, port: int, error: OSError) -> ConfigurationException:
     )
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """The address that clients are given."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -1,6 +1,7 @@
 """Several workers over one store: whichever a request reaches, it finds its session, its task and its last answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,14 @@ import anyio
 import httpx
 import pytest
 
+from prismenv.contracts.servicebook import ServiceBook
+from prismenv.server.limits import ServiceLimits
+from prismenv.server.refusal import Refusal
+from prismenv.server.sharedbook import SharedBook
+from prismenv.server.sharedtasks import SharedTasks
+from prismenv.store.servicestore import open_service_book
+from prismenv.store.sessionstore import open_sessions
+from prismenv.testing.clock import ManualClock, VirtualClock
 from prismenv.testing.transport import HeldTransport, ScriptedTransport
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +33,12 @@ def question(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     return tmp_path / "service.db"
+
+
+@pytest.fixture
+def book(store: Path) -> Iterator[ServiceBook]:
+    with closing(open_service_book(store)) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -152,8 +167,8 @@ async def test_a_task_is_waited_for_at_another_worker(
 ) -> None:
     statuses: list[dict[str, Any]] = []
     async with (
-        serve(held, store=store, abandoned_seconds=2.0) as one,
-        serve(held, store=store, abandoned_seconds=2.0) as two,
+        serve(held, store=store) as one,
+        serve(held, store=store) as two,
         http(one) as first,
         http(two) as second,
     ):
@@ -167,8 +182,8 @@ async def test_a_task_is_waited_for_at_another_worker(
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(wait)
-            await anyio.sleep(4)  # longer than a task may be abandoned: somebody waits for it, elsewhere
-            assert (held.cancelled, statuses) == (0, [])
+            await until(lambda: held.begun == 1)
+            assert statuses == []
             held.release.set()
         assert [status["status"] for status in statuses] == ["completed"] * 3
         assert (await ended(first, task)) == statuses[0]
@@ -231,25 +246,55 @@ async def test_a_worker_that_stops_hands_back_its_task_and_another_takes_the_que
         assert (await ended(second, again))["status"] == "completed"
 
 
-async def test_idle_sessions_are_forgotten_by_any_worker_and_busy_ones_by_none(
-    serve: Any, http: Any, store: Path, held: HeldTransport, until: Callable[..., Any]
+async def test_an_idle_session_is_forgotten_by_any_worker(
+    serve: Any, http: Any, store: Path, until: Callable[..., Any], has_no_sessions: Any
 ) -> None:
-    limits = {"store": store, "idle_seconds": 1.5}
-    async with serve(held, **limits) as one, serve(**limits) as two, http(one) as first, http(two) as second:
-        await second.post("/interact", json=question(session_id="idle"))
-        async with anyio.create_task_group() as group:
-            group.start_soon(lambda: first.post("/interact", json=question(session_id="busy")))
-            await until(lambda: held.begun == 1)
+    async with serve(store=store, idle_seconds=0.2) as one, http(one) as first, serve(store=store) as two:
+        await first.post("/interact", json=question())
+        await until(lambda: has_no_sessions(two))
+        with closing(open_sessions(store)) as archive:
+            assert archive.sessions() == []
 
-            async def only_busy() -> bool:
-                return set((await second.get("/active_sessions")).json()) == {"busy"}
 
-            await until(only_busy)
-            await anyio.sleep(4)
-            assert await only_busy()
-            held.release.set()
-        history = (await second.get("/session_history/busy")).json()["history"][SOLVER]["history"]
-        assert len(history) == 1
+async def test_a_session_in_which_a_question_runs_is_not_idle_for_another_worker(book: ServiceBook) -> None:
+    clock = ManualClock()
+    busy, other = (SharedBook(book, 10, 100.0, clock) for _ in range(2))
+    session = await busy.open("", "s-1", None)
+    await busy.open("", "s-2", None)
+    forgotten = []
+    for _ in range(10):
+        clock.advance(30)
+        assert await busy.gone([session]) == set()  # as it is said in every sweep
+        forgotten += [each.session_id for each in await other.take_idle()]
+    assert forgotten == ["s-2"]
+    assert await other.remove(session)
+    assert await busy.gone([session]) == {session.opening}
+
+
+async def test_a_task_that_is_waited_for_elsewhere_is_not_abandoned(book: ServiceBook) -> None:
+    async def nothing() -> None:
+        return
+
+    limits = ServiceLimits(abandoned_seconds=30.0)
+    async with VirtualClock() as clock, anyio.create_task_group() as group:
+        one, two = (SharedTasks(book, name, limits, clock, nothing) for name in ("one", "two"))
+        task, new = await one.begin("", "task-1", "s-1", "")
+        assert new
+        group.start_soon(two.watch)
+        waited = await two.get("", "task-1")
+        group.start_soon(two.wait, waited, 1000.0)
+        for _ in range(100):
+            await clock.sleep(1)
+            await one.sweep()
+        assert not task.scope.cancel_called
+        await one.end(task, None, Refusal(503, "x", "y"))
+        await waited.done.wait()
+        abandoned, _ = await one.begin("", "task-2", "s-1", "")
+        for _ in range(32):
+            await clock.sleep(1)
+            await one.sweep()
+        assert abandoned.scope.cancel_called
+        group.cancel_scope.cancel()
 
 
 async def test_the_limit_of_sessions_is_of_all_workers_together(serve: Any, http: Any, store: Path) -> None:
@@ -273,7 +318,7 @@ async def test_health_and_metrics_are_those_of_all_workers(
             for client, name in ((first, "a"), (second, "b"), (second, "c")):
                 await client.post("/interact", json=question(session_id=name))
             workers = (await first.get("/health")).json()["workers"]
-            assert sorted(workers.values()) == ["serving", "serving"]
+            assert [worker["state"] for worker in workers.values()] == ["serving", "serving"]
 
             async def tells_all() -> bool:
                 page = (await first.get("/metrics")).text.splitlines()
@@ -283,4 +328,4 @@ async def test_health_and_metrics_are_those_of_all_workers(
                 return sorted(float(line.rpartition(" ")[2]) for line in asked) == [1.0, 2.0]
 
             await until(tells_all)  # the other says its counters every few seconds
-        assert list((await first.get("/health")).json()["workers"].values()) == ["serving"]
+        assert len((await first.get("/health")).json()["workers"]) == 1

@@ -165,7 +165,7 @@ class Application:
         if session is not None and session.role is not None:
             task = await self.service.begin(owner, ask, session)
             if wait := preferred_wait(request.headers.get("prefer", "")):
-                await while_there(request, self.service.waited(task, wait))
+                task = await while_there(request, self.service.waited(task, wait))
             return answered({"task_id": task.task_id, **_status(task)})
         outcome = await while_there(request, self.service.interact(owner, ask, session))
         if ask.full:

@@ -149,8 +149,7 @@ class InterfaceService:
 
     async def waited(self, task: Task, wait_seconds: float) -> Task:
         """The same, of a task that was found."""
-        await self._board.wait(task, wait_seconds)
-        return task
+        return await self._board.wait(task, wait_seconds)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """Forget a session and end what runs in it."""

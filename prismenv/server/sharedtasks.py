@@ -75,21 +75,19 @@ class SharedTasks(TaskBoard):
             logger.error("the end of a task could not be kept: {}", error)
         self._end(task, outcome, refusal)
 
-    async def wait(self, task: Task, seconds: float) -> None:
+    async def wait(self, task: Task, seconds: float) -> Task:
         if (task.owner, task.task_id) in self._tasks:
-            await super().wait(task, seconds)
-            return
+            return await super().wait(task, seconds)
         await self._seen([task])
         if task.done.is_set():
-            return
-        self._watched[task.task_id] = task
+            return task
+        task = self._watched.setdefault(task.task_id, task)  # all that wait for it wait for one
         self._watching.set()
         try:
-            await super().wait(task, seconds)
+            return await super().wait(task, seconds)
         finally:
             if not task.waiting:
                 self._watched.pop(task.task_id, None)
-        await self._seen([task])
 
     async def untold(self) -> bool:
         mine = {task.task_id: task for task in self._tasks.values() if not task.told}

@@ -60,8 +60,8 @@ class TaskBoard:
         """It is done; whoever waits is told."""
         self._end(task, outcome, refusal)
 
-    async def wait(self, task: Task, seconds: float) -> None:
-        """Return when it is done, or after `seconds`."""
+    async def wait(self, task: Task, seconds: float) -> Task:
+        """The task as it is when it is done, or after `seconds`."""
         if seconds and not task.done.is_set():
             task.waiting += 1
             try:
@@ -71,6 +71,7 @@ class TaskBoard:
                 task.waiting -= 1
         task.asked_at = self._now()
         task.told = task.done.is_set()
+        return task
 
     async def untold(self) -> bool:
         """True while somebody may still come for a task: it runs, or its end was not handed over."""

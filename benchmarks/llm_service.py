@@ -8,6 +8,10 @@ things besides, it says more), `server_cpu_ms` and `client_cpu_ms` the CPU of a 
 is the question without a service, `echo` a bare starlette application behind uvicorn that answers with the body, asked
 with one httpx client, whose pool is slow with 64 connections. `polling` asks for its task every 0.5 s.
 
+`a question every 0.5 to 1 s` is the echo asked as seldom, once with httpx and once over a socket: after a pause nothing
+of either process is in the processor's caches, and the same work takes two or three times as long. So a model that
+thinks for a while makes whatever stands around it look slower, also an answer that needs none.
+
 64 clients on a model that answers at once do nothing but wait for each other: only the CPU and `wall_ms`, the time of a
 question among them all, say something there. Server and clients are a process each. Prints one JSON document.
 """
@@ -204,6 +208,31 @@ async def echoed(server: Server, clients: int, questions: int) -> dict[str, floa
         return await measure(ask, clients, questions, server)
 
 
+async def echoed_seldom(server: Server, questions: int) -> dict[str, dict[str, float]]:
+    """As `echoed` by one client that waits in between, by httpx and by a socket in turns."""
+    host, port = server.url.removeprefix("http://").split(":")
+    body = json.dumps(TOPIC).encode()
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    pauses, taken = random.Random(2), dict[str, list[float]](httpx=[], socket=[])
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        await anyio.connect_tcp(host, int(port)) as stream,
+    ):
+        for _ in range(questions):
+            await anyio.sleep(pauses.uniform(POLL_SECONDS, 2 * POLL_SECONDS))
+            began = time.perf_counter()
+            (await client.post(server.url, json=TOPIC)).json()
+            taken["httpx"].append(time.perf_counter() - began)
+            await anyio.sleep(pauses.uniform(POLL_SECONDS, 2 * POLL_SECONDS))
+            began, answer = time.perf_counter(), b""
+            await stream.send(head + body)
+            while not answer.endswith(body):
+                answer += await stream.receive()
+            json.loads(answer.partition(b"\r\n\r\n")[2])
+            taken["socket"].append(time.perf_counter() - began)
+    return {name: {"median_ms": 1000 * statistics.median(values)} for name, values in taken.items()}
+
+
 async def polled(server: Server, questions: int) -> dict[str, float]:
     """As `measure`, with a client that opens a session and asks for its task every 0.5 s."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as client:
@@ -225,7 +254,11 @@ async def main(questions: int) -> None:
     many = max(4, questions // 20)
     found: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     with process("--echo") as server:
-        found["echo"] = {"1 client": await echoed(server, 1, questions), ALL: await echoed(server, CLIENTS, many)}
+        found["echo"] = {
+            "1 client": await echoed(server, 1, questions),
+            ALL: await echoed(server, CLIENTS, many),
+            "a question every 0.5 to 1 s": await echoed_seldom(server, many),
+        }
     with process("--serve", "0") as server:
         found["instant"] = {
             "in process": await here(0.0, 1, questions),

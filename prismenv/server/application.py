@@ -57,14 +57,14 @@ class Application:
 
     def build(self) -> Starlette:
         """The ASGI application."""
-        routes = [
+        routes = [  # they are tried in this order
+            self._route("POST", "/interact", self._interact),
             self._route("GET", "/", self._root, free=True),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", "/openapi.json", self._openapi, free=True),
             self._route("GET", "/docs", self._docs, free=True),
             self._route("GET", "/metrics", self._metrics),
             self._route("POST", "/initialize", self._initialize),
-            self._route("POST", "/interact", self._interact),
             self._route("GET", "/task_status/{task_id:path}", self._task_status),
             self._route("GET", "/session_history/{session_id:path}", self._history),
             self._route("GET", "/active_sessions", self._active),

@@ -12,7 +12,7 @@ long, and after a pause, when nothing of it is in the processor's caches, that i
 import select
 import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -26,6 +26,7 @@ KEPT = 64  # idle connections
 CONNECT_SECONDS = 10.0
 _PIECE_BYTES = 2**16
 _PORTS = {"http": 80, "https": 443}
+_FOR_EVER = nullcontext()
 _BROKEN = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, h11.ProtocolError)
 
 
@@ -173,13 +174,13 @@ async def _spoken(
 ) -> Response:
     state, stream = connection.state, connection.stream
     pieces = [state.send(request), state.send(h11.Data(data=body)) if body else b"", state.send(h11.EndOfMessage())]
-    with anyio.fail_after(read_seconds), suppress(anyio.BrokenResourceError):  # it may have refused it meanwhile
+    with _within(read_seconds), suppress(anyio.BrokenResourceError):  # it may have refused it meanwhile
         await stream.send(b"".join(piece or b"" for piece in pieces))
     status, headers, found = 0, dict[str, str](), bytearray()
     while True:
         event = state.next_event()
         if event is h11.NEED_DATA:
-            with anyio.fail_after(read_seconds):
+            with _within(read_seconds):
                 state.receive_data(await _received(stream))
         elif isinstance(event, h11.Data):
             found += event.data
@@ -190,6 +191,10 @@ async def _spoken(
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
         elif not isinstance(event, h11.InformationalResponse):
             return Response(status, headers, bytes(found))
+
+
+def _within(seconds: float | None) -> AbstractContextManager[object]:
+    return _FOR_EVER if seconds is None else anyio.fail_after(seconds)
 
 
 async def _received(stream: ByteStream) -> bytes:

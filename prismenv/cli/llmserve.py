@@ -160,6 +160,12 @@ def _require_sharing(recipe: Recipe) -> None:
             code="not_shared",
             hint="Add --set interface.sessions=store, or interface: {sessions: store} in the recipe.",
         )
+    if recipe.budget.tokens is not None or recipe.budget.cost_usd is not None:
+        raise ConfigurationException(
+            "--workers: budget.tokens and budget.cost_usd cannot be held by several processes",
+            code="not_shared",
+            hint="Serve with one worker, or take the budget out.",
+        )
     if recipe.limits.providers or recipe.limits.models:
         print_error("limits.providers and limits.models hold for each worker by itself: together they may ask more")
 

@@ -49,6 +49,9 @@ class InterfaceClient(ABC):
     def require_template(self, role: str, inputs: Sequence[str]) -> None:  # noqa: B027 - not every client knows
         """ConfigurationException where it is known here that no template of `role` takes these inputs."""
 
+    async def require_access(self) -> None:  # noqa: B027 - in process nobody is refused
+        """ConfigurationException where whoever asks as we do is refused. One that cannot be asked now is no error."""
+
     async def aclose(self) -> None:  # noqa: B027 - most clients hold nothing
         """Close what is open."""
 

@@ -30,6 +30,7 @@ class Prepared:
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
     """Make the recipe's environment once and see that it, its agents and its nodes are there."""
     _require_node_face(recipe.environment, workspaces)
+    await services.interface.require_access()
     async with BaseEnvironment(
         recipe.environment, config=_config(recipe, workspaces), services=services, seed=recipe.seed
     ) as environment:

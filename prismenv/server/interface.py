@@ -21,7 +21,7 @@ from prismenv.server.asking import DEFAULT_ROLE, Ask
 from prismenv.server.book import MemoryBook, Session, SessionBook
 from prismenv.server.limits import ServiceLimits
 from prismenv.server.meter import SESSIONS, Meter
-from prismenv.server.refusal import Refusal, no_session, of_configuration, stopping, too_many
+from prismenv.server.refusal import Refusal, no_session, of_budget, of_configuration, stopping, too_many
 from prismenv.server.roll import Roll
 from prismenv.server.sharedbook import SharedBook
 from prismenv.server.sharedtasks import SharedTasks
@@ -29,6 +29,7 @@ from prismenv.server.tasks import Task, TaskBoard
 from prismenv.words.chat import TokenWatcher
 from prismenv.words.errors import (
     AgentCommunicationException,
+    BudgetException,
     ConfigurationException,
     EnvironmentException,
     StorageException,
@@ -268,6 +269,8 @@ class InterfaceService:
             raise _deleted() from error
         except ConfigurationException as error:
             raise of_configuration(error) from error
+        except BudgetException as error:
+            raise of_budget(error) from error
 
     async def _work(self, task: Task, ask: Ask, session: Session) -> None:
         outcome: Outcome | None = None

@@ -51,11 +51,9 @@ from prismenv.words.usage import Usage
 POLL_SECONDS = 0.5
 WAIT_SECONDS = 20
 CLEANUP_SECONDS = 5.0
-ACCESS = "prismenv-is-it-let-in"  # a session that nobody has: only whether it may be asked for is of interest
 _MAX_BODY_BYTES = 6 * MAX_ANSWER_BYTES + 2**16  # JSON may write one byte as six
 _NO_INITIALIZE = frozenset({404, 405, 422})
 _REFUSALS = frozenset(range(400, 500)) - {408, 409, 429}
-_NOT_LET_IN = frozenset({401, 403})
 _ASKED_WRONG = frozenset({404, 422})
 _GONE = frozenset({404, 410})
 _PLAIN = CompiledTemplate("", (), frozenset(), ("",), frozenset(), "text")
@@ -181,18 +179,7 @@ class HttpInterfaceClient(InterfaceClient):
         )
 
     async def require_access(self) -> None:
-        ask = Ask("GET", f"/session_history/{ACCESS}", tries=1, read_seconds=CLEANUP_SECONDS)
-        try:
-            with anyio.fail_after(CLEANUP_SECONDS):
-                await self._service.ask(ask, expect=_REFUSALS - _NOT_LET_IN)
-        except AgentCommunicationException as error:
-            if error.code == "unauthorised":
-                raise ConfigurationException(
-                    error.message, code="unauthorised", subject=self._service.url, hint=error.hint
-                ).at("interface", "token_variable") from error
-            logger.debug("whether the service lets us in is not known: {}", error.message)
-        except (EnvironmentException, TimeoutError) as error:
-            logger.debug("whether the service lets us in is not known: {}", error)
+        await self._service.require_access()
 
     def templates(self, role: str) -> Sequence[tuple[str, ...]]:
         return tuple(template.inputs for template in self._templates(role))

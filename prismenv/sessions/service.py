@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 from loguru import logger
 
 from prismenv.contracts.clock import Clock
@@ -21,12 +22,19 @@ from prismenv.sessions.answer import excerpt
 from prismenv.sessions.connections import Broken, HttpConnections, NotConnected, Request, Response, TooLong, TooSlow
 from prismenv.sessions.retry import RetryPolicy, retry_after
 from prismenv.sessions.secret import Secret
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
+from prismenv.words.errors import (
+    AgentCommunicationException,
+    ConfigurationException,
+    EnvironmentException,
+    ProtocolException,
+)
 from prismenv.words.jsonkind import json_kind
 from prismenv.words.seeding import derive_seed
 
 _CODES = {408: "timed_out", 409: "unavailable", 429: "rate_limited"}
 _NOT_DONE = (409, 429)
+_OTHER_REFUSALS = frozenset(range(400, 500)) - {401, 403, *_CODES}
+ACCESS_SECONDS = 5.0
 
 Recover = Callable[[], Awaitable[dict[str, Any] | None]]
 
@@ -128,6 +136,22 @@ class ServiceConnection:
             if 200 <= reply.status < 300 or reply.status in expect:  # noqa: PLR2004 - success, as HTTP defines it
                 return reply
             raise self._refused(ask, reply)
+
+    async def require_access(self) -> None:
+        """ConfigurationException where the service refuses whoever asks as we do. One that cannot be asked is no error.
+
+        What is asked for is a session that nobody has: only whether it may be asked for is of interest.
+        """
+        ask = Ask("GET", "/session_history/prismenv-is-it-let-in", tries=1, read_seconds=ACCESS_SECONDS)
+        try:
+            with anyio.fail_after(ACCESS_SECONDS):
+                await self.ask(ask, expect=_OTHER_REFUSALS)
+        except (EnvironmentException, TimeoutError) as error:
+            if isinstance(error, AgentCommunicationException) and error.code == "unauthorised":
+                raise ConfigurationException(error.message, code=error.code, subject=self.url, hint=error.hint).at(
+                    "interface", "token_variable"
+                ) from error
+            logger.debug("whether {} lets us in is not known: {}", self.url, error)
 
     async def _once(self, ask: Ask) -> Reply:
         headers: list[tuple[bytes, bytes]] = []

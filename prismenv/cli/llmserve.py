@@ -187,8 +187,10 @@ async def _until_told(
         async with anyio.create_task_group() as ending:
             if worker is not None:
                 ending.start_soon(_with_parent, worker.parent)
-            async for _number in received:
+            async for number in received:
                 if running.service.stopping:
+                    if worker is not None and number == signal.SIGTERM:
+                        continue  # see server/workers.py
                     everything.cancel()
                     return
                 if worker is None:  # else the parent says it

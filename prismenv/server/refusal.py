@@ -9,7 +9,7 @@ from prismenv.words.errors import (
 
 RETRY_SECONDS = 1.0
 # What may pass is answered with a status that clients repeat; what will not is 424, which they do not.
-_MODEL_STATUSES = {"rate_limited": 429, "timed_out": 504, "unavailable": 502}
+_MODEL_STATUSES = {"rate_limited": 429, "session_busy": 429, "timed_out": 504, "unavailable": 502}
 _LASTING = 424
 _ABSENT = frozenset({"unknown_role", "no_model", "unknown_model"})
 

@@ -8,7 +8,7 @@ import errno
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -90,24 +90,25 @@ async def running_service(
         listener = listen(settings.host, settings.port, open_to_all=not settings.tokens)
     local = _is_local(str(listener.getsockname()[0]))
     clock, limits = clock or SystemClock(), settings.limits
-    async with anyio.create_task_group() as group:
-        service = InterfaceService(served.interface, clock, group, limits, book=served.book)
-        health = HealthBoard(served.interface, served.roles, served.model, clock)
-        application = Application(service, health, settings.tokens, local=local and not settings.tokens)
-        server = _Server(_config(application, limits))
-        url = url_of(listener)
-        await service.begin_work()
-        done = anyio.Event()
-        group.start_soon(_serve, server, listener, done)
-        try:
-            yield RunningService(url, service, server)
-        finally:
-            with anyio.CancelScope(shield=True):
-                service.abort()
-                server.should_exit = True
-                await done.wait()
-                await service.end_work()
-            group.cancel_scope.cancel()
+    with closing(listener):  # also where the server does not come to it
+        async with anyio.create_task_group() as group:
+            service = InterfaceService(served.interface, clock, group, limits, book=served.book)
+            health = HealthBoard(served.interface, served.roles, served.model, clock)
+            application = Application(service, health, settings.tokens, local=local and not settings.tokens)
+            server = _Server(_config(application, limits))
+            url = url_of(listener)
+            await service.begin_work()
+            done = anyio.Event()
+            group.start_soon(_serve, server, listener, done)
+            try:
+                yield RunningService(url, service, server)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    service.abort()
+                    server.should_exit = True
+                    await done.wait()
+                    await service.end_work()
+                group.cancel_scope.cancel()
 
 
 def listen(host: str, port: int, *, open_to_all: bool) -> socket.socket:

@@ -5,9 +5,10 @@ nobody took yet is lost with no worker. The parent runs no event loop and no thr
 it waits for signals alone. `work` returns in each worker, which then goes on as any process that serves, and in the
 parent once all workers have ended. A worker that ends by itself is replaced; one that never was ready ends all.
 
-Workers have process groups of their own, so that Ctrl-C reaches the parent alone, which tells each of them once. They
-hold the reading end of a pipe that the parent never writes to: it ends with the parent, however that ends, and then
-they stop.
+Workers have process groups of their own, so that Ctrl-C reaches the parent alone. It tells them to stop by SIGTERM, to
+stop now by SIGINT, and then by SIGKILL; further SIGTERMs say nothing new, since a service manager may send one to each
+process by itself. They hold the reading end of a pipe that the parent never writes to: it ends with the parent, however
+that ends, and then they stop.
 """
 
 import json
@@ -20,6 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)  # in this order, each stronger than the one before
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)
 _TICK_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0  # before a worker that keeps ending is started again
@@ -48,7 +50,7 @@ class Workers:
     announce: Callable[[Any, Sequence[int]], None]
     complain: Callable[[str], None]
     _pids: dict[int, float] = field(default_factory=dict)  # since when
-    _stopping: bool = False
+    _stops: int = 0  # how often the workers were told to stop
     _quick: int = 0  # deaths in a row soon after the start
     _worst: int = 0
 
@@ -64,13 +66,14 @@ class Workers:
             told = self._readiness(reading)
             os.close(reading)
             if told is None:
-                self._stop()
+                if not self._stops:
+                    self._stop()
                 break
         else:
             self.announce(told, list(self._pids))
-        while self._pids or not self._stopping:
-            self._wait(None if self._stopping or len(self._pids) == self.count else self._pause())
-            if not self._stopping and len(self._pids) < self.count:
+        while self._pids or not self._stops:
+            self._wait(None if self._stops or len(self._pids) == self.count else self._pause())
+            if not self._stops and len(self._pids) < self.count:
                 reading = self._start(lifeline, held, before)
                 if isinstance(reading, Worker):
                     return reading
@@ -104,8 +107,8 @@ class Workers:
                 if not piece:
                     return None
                 said += piece
-            elif (found := signal.sigtimedwait((signal.SIGINT, signal.SIGTERM), 0)) is not None:
-                self._told(found.si_signo)
+            elif signal.sigtimedwait((signal.SIGINT, signal.SIGTERM), 0) is not None:
+                self._told()
                 return None
         return json.loads(said)
 
@@ -117,18 +120,18 @@ class Workers:
         deadline = None if seconds is None else time.monotonic() + seconds
         while True:
             self._reap()  # also what ended before anybody waited for it
-            if not self._pids and self._stopping:
+            if not self._pids and self._stops:
                 return
             left = 3600.0 if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 return
             found = signal.sigtimedwait(_SIGNALS, left)
             if found is not None and found.si_signo != signal.SIGCHLD:
-                self._told(found.si_signo)
+                self._told()
                 deadline = None
             elif found is not None:
                 self._reap()
-                if deadline is None and not self._stopping:
+                if deadline is None and not self._stops:
                     return
 
     def _reap(self) -> None:
@@ -138,19 +141,21 @@ class Workers:
                 continue
             lived = time.monotonic() - self._pids.pop(pid)
             code = os.waitstatus_to_exitcode(status)
-            self._worst = max(self._worst, code if code >= 0 else 128 - code) if self._stopping else self._worst
-            if not self._stopping:
+            if self._stops:
+                self._worst = max(self._worst, code if code >= 0 else 128 - code)
+            else:
                 self._quick = 0 if lived > _SETTLED_SECONDS else self._quick + 1
                 how = f"was killed by signal {-code}" if code < 0 else f"ended with the exit code {code}"
                 self.complain(f"a worker {how}; another takes its place")
 
-    def _told(self, number: int) -> None:
-        if not self._stopping:
+    def _told(self) -> None:
+        if not self._stops:
             self.complain("taking nothing new, and finishing what runs; once more to stop now")
-        self._stop(number)
+        self._stop()
 
-    def _stop(self, number: int = signal.SIGTERM) -> None:
-        self._stopping = True
+    def _stop(self) -> None:
+        number = _STOPS[min(self._stops, len(_STOPS) - 1)]
+        self._stops += 1
         for pid in self._pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -64,6 +64,7 @@ def test_a_run_uses_the_service_by_its_address_and_the_service_ends_when_told(sh
         (("--set", "models.default=nobody/x"), "unknown provider"),
         (("no-such-recipe",), "there is no recipe"),
         (("--workers", "2"), "interface.sessions=store"),
+        (("--workers", "2", "--set", "interface.sessions=store", "--set", "budget.tokens=5"), "by several processes"),
         (("--workers", "2", "--set", "interface.sessions=store", "--set", "models.default=nobody/x"), "nobody"),
     ],
 )
@@ -111,6 +112,8 @@ def test_several_workers_serve_one_store_and_one_that_dies_is_replaced(shell: An
         history = httpx.get(f"{url}/session_history/s-1", timeout=SECONDS).json()["history"]
         assert len(history["challenge_designer"]["history"]) == 8
         wait_until(lambda: workers_of(url) - before)
+        for worker in process.workers[1:]:
+            os.kill(worker, signal.SIGTERM)  # as a service manager does, besides
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err

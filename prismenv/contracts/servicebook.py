@@ -61,7 +61,7 @@ class SessionRegister(ABC):
 
     @abstractmethod
     def use(self, owner: str, session_id: str, now: float) -> BookedSession | None:
-        """The session, which is in use now; None where the owner has none of that name."""
+        """The session, which is in use now, to a second; None where the owner has none of that name."""
 
     @abstractmethod
     def join(self, opening: str, role: str, inner_id: str) -> str | None:

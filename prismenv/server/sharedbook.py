@@ -13,7 +13,8 @@ from prismenv.contracts.servicebook import BookedSession, SessionRegister
 from prismenv.server.book import Session, SessionBook
 from prismenv.server.refusal import no_session, too_many
 
-SLACK_SECONDS = 2.0  # a session is idle only so much later: a busy worker may be late to say that it is in use
+FRESH_SECONDS = 1.0  # what is not worth being said
+SLACK_SECONDS = 3.0  # a session is idle only so much later: a busy worker may be late to say that it is in use
 
 
 class SharedBook(SessionBook):
@@ -76,7 +77,8 @@ class SharedBook(SessionBook):
         return max(0.0, self._clock.now() - session.used_at)
 
     async def used(self, session: Session) -> None:
-        await self.find(session.owner, session.session_id)
+        if self._clock.now() - session.used_at > FRESH_SECONDS:
+            await self.find(session.owner, session.session_id)
 
 
 def _session(found: BookedSession) -> Session:

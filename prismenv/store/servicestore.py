@@ -20,6 +20,7 @@ from prismenv.words.errors import StorageException
 
 _SESSIONS, _CONVERSATIONS = tables.service_sessions, tables.service_conversations
 _TASKS, _WORKERS = tables.service_tasks, tables.service_workers
+FRESH_SECONDS = 1.0  # a session that was used so lately is not said to be used again
 MOST_NAMES = 500  # in one query: databases limit its variables
 
 
@@ -53,10 +54,16 @@ class DatabaseServiceBook(Database, ServiceBook):
 
     def use(self, owner: str, session_id: str, now: float) -> BookedSession | None:
         mine = (_SESSIONS.c.owner == owner) & (_SESSIONS.c.session_id == session_id)
-        with self._writing("find a session") as connection:
-            if not connection.execute(update(_SESSIONS).where(mine).values(used_at=now)).rowcount:
-                return None
-            return _with_conversations(connection, connection.execute(select(_SESSIONS).where(mine)).all())[0]
+        with self._reading("find a session") as connection:
+            found = _with_conversations(connection, connection.execute(select(_SESSIONS).where(mine)).all())
+        if not found:
+            return None
+        if now - found[0].used_at > FRESH_SECONDS:
+            with self._writing("use a session") as connection:
+                if not connection.execute(update(_SESSIONS).where(mine).values(used_at=now)).rowcount:
+                    return None
+            return replace(found[0], used_at=now)
+        return found[0]
 
     def join(self, opening: str, role: str, inner_id: str) -> str | None:
         mine = _CONVERSATIONS.c.opening == opening

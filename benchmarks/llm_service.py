@@ -8,6 +8,11 @@ things besides, it says more), `server_cpu_ms` and `client_cpu_ms` the CPU of a 
 is the question without a service, `echo` a bare starlette application behind uvicorn that answers with the body, asked
 with one httpx client, whose pool is slow with 64 connections. `polling` asks for its task every 0.5 s.
 
+`in the store` is a service whose sessions other workers may serve too. `a question every 0.5 to 1 s` is the echo asked
+as seldom, once with httpx and once over a socket: after a pause nothing of either process is in the processor's caches,
+and the same work takes two or three times as long. So a model that thinks for a while makes whatever stands around it
+look slower, also an answer that needs none.
+
 64 clients on a model that answers at once do nothing but wait for each other: only the CPU and `wall_ms`, the time of a
 question among them all, say something there. Server and clients are a process each. Prints one JSON document.
 """
@@ -19,6 +24,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -36,11 +42,15 @@ from starlette.routing import Route
 
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.recipe import HttpInterface
+from prismenv.contracts.sessions import SessionArchive
 from prismenv.contracts.transport import ChatTransport
 from prismenv.server.serving import Served, ServeSettings, listen, running_service
 from prismenv.sessions.agentfile import AgentFile
 from prismenv.sessions.http import HttpInterfaceClient
-from prismenv.sessions.local import InProcessInterface
+from prismenv.sessions.keeping import SessionKeeper
+from prismenv.sessions.local import InProcessInterface, LocalTuning
+from prismenv.store.servicestore import open_service_book
+from prismenv.store.sessionstore import open_sessions
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.usage import Usage
 
@@ -81,15 +91,18 @@ class TimedModel(ChatTransport):
         return
 
 
-def interface(shortest: float) -> InProcessInterface:
+def interface(shortest: float, archive: SessionArchive | None = None) -> InProcessInterface:
     """The LLM interface over the fake model."""
-    model = TimedModel(shortest)
-    return InProcessInterface(AGENTS, lambda _: model, SystemClock())
+    model, clock = TimedModel(shortest), SystemClock()
+    tuning = LocalTuning(keeper=None if archive is None else SessionKeeper(archive, clock))
+    return InProcessInterface(AGENTS, lambda _: model, clock, tuning=tuning)
 
 
-async def serve(shortest: float) -> None:
+async def serve(shortest: float, store: Path | None = None) -> None:
     """The service, until it is killed; says its address."""
-    served = Served(interface(shortest), (ROLE,), lambda _: "timed")
+    archive = None if store is None else open_sessions(store)
+    book = None if store is None else open_service_book(store)
+    served = Served(interface(shortest, archive), (ROLE,), lambda _: "timed", book)
     async with running_service(served, ServeSettings(port=0)) as running:
         print(running.url, flush=True)
         await anyio.sleep_forever()
@@ -101,7 +114,7 @@ async def echo() -> None:
     async def answer(request: Request) -> Response:
         return Response(await request.body(), media_type="application/json")
 
-    listener, _ = listen("127.0.0.1", 0, open_to_all=True)
+    listener = listen("127.0.0.1", 0, open_to_all=True)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     application = Starlette(routes=[Route("/", answer, methods=["POST"])])
     config = uvicorn.Config(application, http="h11", lifespan="off", log_config=None, access_log=False)
@@ -204,6 +217,31 @@ async def echoed(server: Server, clients: int, questions: int) -> dict[str, floa
         return await measure(ask, clients, questions, server)
 
 
+async def echoed_seldom(server: Server, questions: int) -> dict[str, dict[str, float]]:
+    """As `echoed` by one client that waits in between, by httpx and by a socket in turns."""
+    host, port = server.url.removeprefix("http://").split(":")
+    body = json.dumps(TOPIC).encode()
+    head = f"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    pauses, taken = random.Random(2), dict[str, list[float]](httpx=[], socket=[])
+    async with (
+        httpx.AsyncClient(trust_env=False) as client,
+        await anyio.connect_tcp(host, int(port)) as stream,
+    ):
+        for _ in range(questions):
+            await anyio.sleep(pauses.uniform(POLL_SECONDS, 2 * POLL_SECONDS))
+            began = time.perf_counter()
+            (await client.post(server.url, json=TOPIC)).json()
+            taken["httpx"].append(time.perf_counter() - began)
+            await anyio.sleep(pauses.uniform(POLL_SECONDS, 2 * POLL_SECONDS))
+            began, answer = time.perf_counter(), b""
+            await stream.send(head + body)
+            while not answer.endswith(body):
+                answer += await stream.receive()
+            json.loads(answer.partition(b"\r\n\r\n")[2])
+            taken["socket"].append(time.perf_counter() - began)
+    return {name: {"median_ms": 1000 * statistics.median(values)} for name, values in taken.items()}
+
+
 async def polled(server: Server, questions: int) -> dict[str, float]:
     """As `measure`, with a client that opens a session and asks for its task every 0.5 s."""
     async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as client:
@@ -225,10 +263,19 @@ async def main(questions: int) -> None:
     many = max(4, questions // 20)
     found: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     with process("--echo") as server:
-        found["echo"] = {"1 client": await echoed(server, 1, questions), ALL: await echoed(server, CLIENTS, many)}
+        found["echo"] = {
+            "1 client": await echoed(server, 1, questions),
+            ALL: await echoed(server, CLIENTS, many),
+            "a question every 0.5 to 1 s": await echoed_seldom(server, many),
+        }
     with process("--serve", "0") as server:
         found["instant"] = {
             "in process": await here(0.0, 1, questions),
+            "1 client": await through(server, 1, questions),
+            ALL: await through(server, CLIENTS, many),
+        }
+    with tempfile.TemporaryDirectory() as folder, process("--serve", "0", "--store", f"{folder}/s.db") as server:
+        found["instant, in the store"] = {
             "1 client": await through(server, 1, questions),
             ALL: await through(server, CLIENTS, many),
         }
@@ -252,11 +299,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--questions", type=int, default=400, help="of one client on a model that answers at once")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--echo", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.echo:
         anyio.run(echo)
     elif options.serve is not None:
-        anyio.run(serve, options.serve)
+        anyio.run(serve, options.serve, options.store)
     else:
         anyio.run(main, options.questions)

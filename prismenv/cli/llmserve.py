@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +20,7 @@ from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
 from prismenv.contracts.recipe import Recipe
-from prismenv.engine.composition import open_models, with_usual_models
+from prismenv.engine.composition import keeps_sessions, open_models, with_usual_models
 from prismenv.finding.plugins import providers
 from prismenv.finding.recipes import bare_recipe, load_recipe
 from prismenv.finding.workspace import WorkspaceSet
@@ -32,6 +34,7 @@ Examples:
 \b
   prismenv llm serve
   prismenv llm serve --set models.default=openai/gpt-5 --port 8010
+  prismenv llm serve --set interface.sessions=store --workers 4
   prismenv llm serve two-services.yaml --host 0.0.0.0 --token-file ~/.config/prismenv.token
 """
 EXTRA = "prismenv[server]"
@@ -44,6 +47,7 @@ class _Address:
     tokens: tuple[KeySource, ...]
     limits: dict[str, Any]
     as_json: bool
+    workers: int
 
 
 def serve(
@@ -68,6 +72,9 @@ def serve(
     max_body_bytes: Annotated[int, typer.Option(min=1, help="The longest request.")] = 4 * 2**20,
     idle_seconds: Annotated[float, typer.Option(min=1, help="Sessions not used for so long are forgotten.")] = 3600.0,
     grace_seconds: Annotated[float, typer.Option(min=0, help="How long what runs may go on when stopped.")] = 30.0,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that serve; several need interface.sessions=store.")
+    ] = 1,
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -99,14 +106,15 @@ def serve(
             "grace_seconds": grace_seconds,
         },
         as_json,
+        workers,
     )
     with loaded.placing():
-        anyio.run(_serve, served, workspaces, loaded.folder, address)
+        _listen_and_serve(served, workspaces, loaded.folder, address)
 
 
-async def _serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, address: _Address) -> None:
+def _listen_and_serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, address: _Address) -> None:
     try:
-        from prismenv.server import serving  # noqa: PLC0415 - an extra's library is imported where it is used
+        from prismenv.server import serving, workers  # noqa: PLC0415 - an extra's library is imported where it is used
         from prismenv.server.limits import ServiceLimits  # noqa: PLC0415
         from prismenv.server.tokens import read_tokens  # noqa: PLC0415
     except ModuleNotFoundError as error:
@@ -116,31 +124,84 @@ async def _serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, address
             subject=error.name,
             hint=f"Install it: pip install '{EXTRA}'",
         ) from error
+    if address.workers > 1:
+        _require_sharing(recipe)
     tokens = read_tokens(address.tokens, Path.cwd(), os.environ)
     settings = serving.ServeSettings(address.host, address.port, tokens, ServiceLimits(**address.limits))
-    async with open_models(recipe, workspaces, folder) as models:
-        served = serving.Served(models.interface, models.roles, models.model)
-        async with serving.running_service(served, settings) as running, anyio.create_task_group() as tasks:
-            await tasks.start(_until_told, running, tasks.cancel_scope)
-            if address.as_json:
-                print_json({"event": "serving", "url": running.url, "roles": models.roles})
-            else:
-                console().say(
-                    f"LLM interface at {running.url} ({len(models.roles)} roles); {running.url}/docs says how"
-                )
+    listener = serving.listen(address.host, address.port, open_to_all=not tokens)
+    url = serving.url_of(listener)
+    worker: workers.Worker | None = None
+    if address.workers > 1:
+        became = workers.Workers(address.workers, partial(_announce, url, address), print_error).work()
+        if isinstance(became, int):  # the parent, when all is over
+            raise typer.Exit(became)
+        worker = became
+
+    async def serve() -> None:
+        async with open_models(recipe, workspaces, folder) as models:
+            served = serving.Served(models.interface, models.roles, models.model, models.book)
+            async with (
+                serving.running_service(served, settings, listener=listener) as running,
+                anyio.create_task_group() as tasks,
+            ):
+                await tasks.start(_until_told, running, tasks.cancel_scope, worker)
+                if worker is None:
+                    _announce(url, address, models.roles)
+                else:
+                    worker.ready(models.roles)
+
+    anyio.run(serve)
 
 
-async def _until_told(running: Any, everything: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+def _require_sharing(recipe: Recipe) -> None:
+    if not keeps_sessions(recipe):
+        raise ConfigurationException(
+            "--workers: several processes can serve only what they share, and the sessions are in memory",
+            code="not_shared",
+            hint="Add --set interface.sessions=store, or interface: {sessions: store} in the recipe.",
+        )
+    if recipe.budget.tokens is not None or recipe.budget.cost_usd is not None:
+        raise ConfigurationException(
+            "--workers: budget.tokens and budget.cost_usd cannot be held by several processes",
+            code="not_shared",
+            hint="Serve with one worker, or take the budget out.",
+        )
+    if recipe.limits.providers or recipe.limits.models:
+        print_error("limits.providers and limits.models hold for each worker by itself: together they may ask more")
+
+
+def _announce(url: str, address: _Address, roles: Sequence[str], pids: Sequence[int] = ()) -> None:
+    if address.as_json:
+        print_json({"event": "serving", "url": url, "roles": roles} | ({"workers": pids} if pids else {}))
+    else:
+        shared = f", {len(pids)} workers" if pids else ""
+        console().say(f"LLM interface at {url} ({len(roles)} roles{shared}); {url}/docs says how")
+
+
+async def _until_told(
+    running: Any, everything: anyio.CancelScope, worker: Any, *, task_status: anyio.abc.TaskStatus[None]
+) -> None:
     """Return when the service has ended in good order, or at once at the second signal."""
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
         task_status.started()
         async with anyio.create_task_group() as ending:
-            async for _number in received:
+            if worker is not None:
+                ending.start_soon(_with_parent, worker.parent)
+            async for number in received:
                 if running.service.stopping:
+                    if worker is not None and number == signal.SIGTERM:
+                        continue  # see server/workers.py
                     everything.cancel()
                     return
-                print_error("taking nothing new, and finishing what runs; once more to stop now")
+                if worker is None:  # else the parent says it
+                    print_error("taking nothing new, and finishing what runs; once more to stop now")
                 ending.start_soon(_stop, running, everything)
+
+
+async def _with_parent(parent: int) -> None:
+    """A worker whose parent is gone is told to stop as if by the parent."""
+    await anyio.wait_readable(parent)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _stop(running: Any, everything: anyio.CancelScope) -> None:

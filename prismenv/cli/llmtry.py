@@ -100,10 +100,21 @@ def read_inputs(pairs: Sequence[str], role: str, agents: Mapping[str, AgentFile]
             raise ConfigurationException(
                 f"--input {pair[:80]!r}: expected key=value, such as concepts=loops", code="bad_input", subject=pair
             )
+        if not _is_text(pair):
+            raise ConfigurationException(f"--input {key}: it is no UTF-8 text", code="bad_input", subject=key)
         if key in found:
             raise ConfigurationException(f"--input {key} is given twice", code="bad_input", subject=key)
         found[key] = _value(key, text, types.get(key, "string"))
     return found
+
+
+def _is_text(argument: str) -> bool:
+    """False for an argument that the system could not read as UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value(key: str, text: str, declared: str) -> Any:

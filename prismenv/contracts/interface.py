@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from prismenv.words.chat import Answer, TokenWatcher
+from prismenv.words.outcome import Exchange, Outcome
 
 
 class InterfaceClient(ABC):
@@ -48,6 +49,9 @@ class InterfaceClient(ABC):
     def require_template(self, role: str, inputs: Sequence[str]) -> None:  # noqa: B027 - not every client knows
         """ConfigurationException where it is known here that no template of `role` takes these inputs."""
 
+    async def require_access(self) -> None:  # noqa: B027 - in process nobody is refused
+        """ConfigurationException where whoever asks as we do is refused. One that cannot be asked now is no error."""
+
     async def aclose(self) -> None:  # noqa: B027 - most clients hold nothing
         """Close what is open."""
 
@@ -56,3 +60,26 @@ class InterfaceClient(ABC):
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+class ServedInterface(InterfaceClient):
+    """An interface that a service can offer to others: its sessions know their last question and what was said."""
+
+    @abstractmethod
+    async def interact_once(
+        self, session_id: str, role: str, inputs: Mapping[str, Any], *, key: str = "", watch: TokenWatcher | None = None
+    ) -> Outcome:
+        """As `interact`; a model that gives no answer of use is an outcome, and the exchange is logged.
+
+        A question with the `key` of the session's last one is the same question: what became of it is given, and the
+        model is not asked. Empty: it has no key. AgentCommunicationException (`unknown_session`) for a session that is
+        not there, also one that was deleted while it was asked.
+        """
+
+    @abstractmethod
+    async def exchanges(self, session_id: str) -> Sequence[Exchange]:
+        """What was logged, in its order; nothing for a session that is not there."""
+
+    @abstractmethod
+    async def exchange_counts(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        """How much was logged in each of the sessions that are there."""

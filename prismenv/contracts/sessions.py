@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prismenv.words.chat import ChatMessage
+from prismenv.words.outcome import Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOutcome:
+    """What became of the latest question: the key that its client gave it, and the outcome as JSON text."""
+
+    key: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +26,8 @@ class KeptSession:
     """A session as it is kept. `messages` begin with the system prompt, where there is one.
 
     `calls` counts the questions that were asked of the model, `used_at` is when that last happened, in seconds since
-    the epoch. `labels` are plain JSON.
+    the epoch. `labels` are plain JSON. `exchanges` counts those that were logged for a service, `last` is the
+    outcome of the latest of them, None where there was none.
     """
 
     session_id: str
@@ -27,6 +37,8 @@ class KeptSession:
     labels: Mapping[str, Any] = field(default_factory=dict)
     messages: Sequence[ChatMessage] = ()
     calls: int = 0
+    exchanges: int = 0
+    last: KeptOutcome | None = None
 
 
 class SessionArchive(ABC):
@@ -41,11 +53,16 @@ class SessionArchive(ABC):
         """The session, None where there is none."""
 
     @abstractmethod
-    def save(self, session: KeptSession, known: int) -> None:
+    def save(self, session: KeptSession, known: int, exchange: Exchange | None = None) -> bool:
         """Keep what an exchange added: the messages after the first `known`, in one transaction with the rest.
 
-        A session that was deleted in the meantime stays deleted.
+        `exchange`, where it is given, becomes the last in the session's log. False: the session was deleted in the
+        meantime, and stays deleted.
         """
+
+    @abstractmethod
+    def log(self, session_id: str) -> Sequence[Exchange]:
+        """The exchanges that were logged, in their order; none for a session that there is not."""
 
     @abstractmethod
     def hold(self, session_id: str) -> AbstractContextManager[None]:
@@ -57,7 +74,7 @@ class SessionArchive(ABC):
 
     @abstractmethod
     def sessions(self) -> Sequence[KeptSession]:
-        """All sessions without their messages, the one that was used longest ago first."""
+        """All sessions without their messages and outcomes, the one that was used longest ago first."""
 
     @abstractmethod
     def delete(self, session_id: str) -> None:

@@ -12,9 +12,10 @@ from loguru import logger
 from prismenv.contracts.archive import AnswerCache, Store
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.configuration import build_config
-from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.interface import InterfaceClient, ServedInterface
 from prismenv.contracts.recipe import HttpInterface, LocalInterface, Recipe
 from prismenv.contracts.registry import environment_registry
+from prismenv.contracts.servicebook import ServiceBook
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.contracts.transport import ProviderContext
@@ -33,6 +34,7 @@ from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import RoleTransports, open_transports
 from prismenv.sessions.tracing import find_tracing
 from prismenv.store.database import open_store
+from prismenv.store.servicestore import open_service_book
 from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import ConfigurationException, RegistryException
 from prismenv.words.ledger import Ledger
@@ -63,9 +65,9 @@ async def open_interface(
 ) -> AsyncIterator[InterfaceClient]:
     """The LLM interface that the recipe names, alone; ConfigurationException for what the recipe has wrong."""
     async with AsyncExitStack() as stack:
-        _warn_of_budget(recipe)
         answers = _answers(stack, recipe, workspaces) if recipe.interface.type == "local" else None
-        resources = CallResources(clock or SystemClock(), folder, load_prices(workspaces), answers=answers)
+        ledger = _ledger(recipe, strict=True)
+        resources = CallResources(clock or SystemClock(), folder, load_prices(workspaces), ledger, answers)
         yield await _open_interface(stack, recipe, workspaces, resources)
 
 
@@ -87,12 +89,15 @@ async def _enter(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet
     return Services(interface, sandbox, given.store, given.clock, given.folder, ledger)
 
 
-def _ledger(recipe: Recipe) -> Ledger | None:
-    """What calls reserve from; None where neither tokens nor money are limited, or a service makes the calls."""
+def _ledger(recipe: Recipe, *, strict: bool = False) -> Ledger | None:
+    """What calls reserve from; None where neither tokens nor money are limited, or a service makes the calls.
+
+    `strict` where no run watches over the budget.
+    """
     budget = recipe.budget
     if (budget.tokens is None and budget.cost_usd is None) or recipe.interface.type != "local":
         return None
-    return Ledger(budget.tokens, budget.cost_usd)
+    return Ledger(budget.tokens, budget.cost_usd, strict=strict)
 
 
 async def _open_interface(
@@ -102,14 +107,17 @@ async def _open_interface(
         _refuse_unheld(recipe)
         client = HttpInterfaceClient(recipe.interface, load_agents(workspaces), resources.clock)
         return await stack.enter_async_context(client)
-    return (await _open_local(stack, recipe, workspaces, resources))[0]
+    return (await _open_local(stack, recipe, load_agents(workspaces), workspaces, resources))[0]
 
 
 async def _open_local(
-    stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet, resources: CallResources
+    stack: AsyncExitStack,
+    recipe: Recipe,
+    agents: Mapping[str, AgentFile],
+    workspaces: WorkspaceSet,
+    resources: CallResources,
 ) -> tuple[InProcessInterface, RoleTransports]:
-    clock = resources.clock
-    agents, known = load_agents(workspaces), providers()
+    clock, known = resources.clock, providers()
     settings = recipe.interface if isinstance(recipe.interface, LocalInterface) else LocalInterface()
     context = ProviderContext(clock=clock, folder=resources.folder, seed=recipe.seed, keys=recipe.keys)
     chain = stack.enter_context(open_chain(recipe, known, resources))
@@ -119,7 +127,7 @@ async def _open_local(
         idle_seconds=settings.session_idle_seconds,
         tracing=find_tracing(transports.reference),
     )
-    if settings.sessions == "store":
+    if keeps_sessions(recipe):
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))
     interface = InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
@@ -131,12 +139,6 @@ def _answers(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet) ->
     if not recipe.cache:
         return None
     return stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces)))).answers
-
-
-def _warn_of_budget(recipe: Recipe) -> None:
-    """A recipe is tried and served as it is, but its budget is that of its runs."""
-    if recipe.budget.tokens is not None or recipe.budget.cost_usd is not None:
-        logger.warning("{}: budget holds for runs; what is asked here is not counted, and not stopped", recipe.name)
 
 
 def _refuse_unheld(recipe: Recipe) -> None:
@@ -152,11 +154,15 @@ def _refuse_unheld(recipe: Recipe) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OpenModels:
-    """The LLM interface in this process: `model` names a role's, ConfigurationException for one without."""
+    """The LLM interface in this process: `model` names a role's, ConfigurationException for one without.
 
-    interface: InterfaceClient
+    `book` is where a service keeps whose sessions they are, None where the recipe has sessions in memory.
+    """
+
+    interface: ServedInterface
     roles: tuple[str, ...]
     model: Callable[[str], str]
+    book: ServiceBook | None = None
 
 
 @asynccontextmanager
@@ -167,12 +173,20 @@ async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) ->
     """
     agents = load_agents(workspaces)
     async with AsyncExitStack() as stack:
-        _warn_of_budget(recipe)
         answers = _answers(stack, recipe, workspaces)
-        resources = CallResources(SystemClock(), folder, load_prices(workspaces), answers=answers)
-        interface, transports = await _open_local(stack, recipe, workspaces, resources)
+        ledger = _ledger(recipe.model_copy(update={"interface": LocalInterface()}), strict=True)
+        resources = CallResources(SystemClock(), folder, load_prices(workspaces), ledger, answers)
+        interface, transports = await _open_local(stack, recipe, agents, workspaces, resources)
         transports.check(role for role in agents if _has_model(transports, role))
-        yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)))
+        book = None
+        if keeps_sessions(recipe):
+            book = stack.enter_context(closing(open_service_book(store_location(recipe.output.store, workspaces))))
+        yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)), book)
+
+
+def keeps_sessions(recipe: Recipe) -> bool:
+    """Whether the recipe has its sessions in the store."""
+    return isinstance(recipe.interface, LocalInterface) and recipe.interface.sessions == "store"
 
 
 def _has_model(transports: RoleTransports, role: str) -> bool:
@@ -234,7 +248,8 @@ def _models_by_hand(
     concerned = [role for role in block.get("agents") or simulated if role in simulated]
     if concerned:
         logger.warning(
-            "{}: no model is set for {}, so the simulated model {} answers. Set {}DEFAULT to use another.",
+            "{}: no model is set for {}, so the simulated model {} answers. "
+            "--set models.default=PROVIDER/MODEL, or the variable {}DEFAULT, names another.",
             environment_name,
             ", ".join(concerned),
             DEFAULT_MODEL,

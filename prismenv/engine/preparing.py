@@ -44,6 +44,7 @@ class Prepared:
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
     """Make each environment of the recipe once and see that it, its agents and its nodes are there."""
     entry = find_policy(recipe.search.policy, workspaces)
+    await services.interface.require_access()
     own: tuple[PlannedNode, ...] | None = None
     configs: dict[str, EnvironmentConfig] = {}
     async with _made(recipe.environment, recipe, services, workspaces) as environment:

@@ -24,9 +24,12 @@ class Workspace:
         return self.origin == BUILT_IN
 
     def files(self, kind: str, pattern: str) -> list[Path]:
-        """The files of one of its folders (`agents`, `sandbox/languages`) that match `pattern`, sorted by name."""
+        """The files of one of its folders (`agents`, `sandbox/languages`) that match `pattern`, sorted by name.
+
+        A pipe, or a link that leads nowhere, is among them: who reads it says what is wrong with it.
+        """
         folder = self.root / folder_of(kind)
-        return sorted(path for path in folder.glob(pattern) if path.is_file())
+        return sorted(path for path in folder.glob(pattern) if not path.is_dir())
 
 
 def builtin_workspace() -> Workspace:

@@ -1,6 +1,7 @@
 """Configuration files: read once, checked against a model, with errors that name file, line and key path."""
 
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,10 +52,14 @@ class YamlDocument:
 def load_yaml(path: Path) -> YamlDocument:
     """The file at `path`, plain data only.
 
-    Raises ConfigurationException with file, line and column: no such file, more than 10 MB, not UTF-8, not YAML,
-    duplicate keys, tags, anything that is not plain data.
+    Raises ConfigurationException with file, line and column: no such file, no regular one, more than 10 MB, not UTF-8,
+    not YAML, duplicate keys, tags, anything that is not plain data.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise ConfigurationException(
+                f"{path}: cannot be read: no regular file", code="file_unreadable", subject=str(path)
+            )
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:

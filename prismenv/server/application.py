@@ -23,15 +23,16 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from prismenv.server.asking import name_in, preferred_wait, read_ask, read_object, read_wait
-from prismenv.server.book import Outcome
 from prismenv.server.documents import describe, page
 from prismenv.server.guard import SCOPE_KEY
 from prismenv.server.health import HealthBoard
-from prismenv.server.interface import InterfaceService, outcome_document
+from prismenv.server.interface import InterfaceService
 from prismenv.server.refusal import Refusal, of_model, stopping
 from prismenv.server.tasks import Task
 from prismenv.server.tokens import Tokens
+from prismenv.sessions.full import outcome_document
 from prismenv.words.errors import AgentCommunicationException, EnvironmentException
+from prismenv.words.outcome import Outcome
 
 SERVICE = "llm_interface"
 _GONE = 499  # nobody reads it: what logs and counters call a client that went away
@@ -56,14 +57,14 @@ class Application:
 
     def build(self) -> Starlette:
         """The ASGI application."""
-        routes = [
+        routes = [  # they are tried in this order
+            self._route("POST", "/interact", self._interact),
             self._route("GET", "/", self._root, free=True),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", "/openapi.json", self._openapi, free=True),
             self._route("GET", "/docs", self._docs, free=True),
             self._route("GET", "/metrics", self._metrics),
             self._route("POST", "/initialize", self._initialize),
-            self._route("POST", "/interact", self._interact),
             self._route("GET", "/task_status/{task_id:path}", self._task_status),
             self._route("GET", "/session_history/{session_id:path}", self._history),
             self._route("GET", "/active_sessions", self._active),
@@ -137,6 +138,8 @@ class Application:
         document: dict[str, Any] = {"status": "healthy" if healthy else "degraded", "service": SERVICE}
         if owner or not self.tokens:
             document["roles"] = found
+            if workers := await self.service.workers():
+                document["workers"] = workers
         return answered(document)
 
     async def _openapi(self, _request: Request, _owner: str) -> Response:
@@ -148,8 +151,8 @@ class Application:
         )
 
     async def _metrics(self, _request: Request, _owner: str) -> Response:
-        meter = self.service.meter
-        return Response(meter.page(), headers={"Content-Type": meter.content_type})
+        page = await self.service.metrics()
+        return Response(page, headers={"Content-Type": self.service.meter.content_type})
 
     async def _initialize(self, request: Request, owner: str) -> Response:
         role = name_in(await self._object(request), "role")
@@ -158,12 +161,13 @@ class Application:
 
     async def _interact(self, request: Request, owner: str) -> Response:
         ask = read_ask(await self._object(request), request.headers.get("idempotency-key", ""))
-        if self.service.is_task(owner, ask.session_id):
-            task = self.service.begin(owner, ask)
+        session = await self.service.session(owner, ask.session_id)
+        if session is not None and session.role is not None:
+            task = await self.service.begin(owner, ask, session)
             if wait := preferred_wait(request.headers.get("prefer", "")):
-                await while_there(request, self.service.task(owner, task.task_id, wait))
+                task = await while_there(request, self.service.waited(task, wait))
             return answered({"task_id": task.task_id, **_status(task)})
-        outcome = await while_there(request, self.service.interact(owner, ask))
+        outcome = await while_there(request, self.service.interact(owner, ask, session))
         if ask.full:
             return answered(full_answer(ask.session_id, outcome))
         if (text := outcome.shown) is not None:
@@ -176,10 +180,10 @@ class Application:
 
     async def _history(self, request: Request, owner: str) -> Response:
         session_id = request.path_params["session_id"]
-        return answered({"session_id": session_id, "history": self.service.history(owner, session_id)})
+        return answered({"session_id": session_id, "history": await self.service.history(owner, session_id)})
 
     async def _active(self, _request: Request, owner: str) -> Response:
-        return answered(self.service.sessions(owner))
+        return answered(await self.service.sessions(owner))
 
     async def _delete(self, request: Request, owner: str) -> Response:
         session_id = request.path_params["session_id"]
@@ -220,10 +224,7 @@ def refused(refusal: Refusal) -> Response:
 
 def full_answer(session_id: str, outcome: Outcome) -> dict[str, Any]:
     """The outcome with all that is known of it."""
-    document: dict[str, Any] = {"session_id": session_id}
-    if outcome.answer is not None:
-        return document | {"message": outcome.answer.text, "answer": outcome_document(outcome)}
-    return document | {"error": outcome_document(outcome)}
+    return {"session_id": session_id, **outcome_document(outcome)}
 
 
 def _is_loopback(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from prismenv.server.limits import MAX_DEPTH, MAX_NAME, MAX_WAIT_SECONDS
 from prismenv.server.refusal import Refusal
 from prismenv.sessions.answer import excerpt
+from prismenv.words.jsonkind import json_kind
 
 DEFAULT_ROLE = "challenge_designer"  # PrismBench's
 
@@ -37,7 +38,7 @@ def read_object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "bad_json", f"the body is no JSON: {excerpt(str(error))}") from error
     if not isinstance(data, dict):
-        raise Refusal(422, "wrong_type", f"the body: found {_kind(data)}; expected an object")
+        raise Refusal(422, "wrong_type", f"the body: found {json_kind(data)}; expected an object")
     _check(data)
     return data
 
@@ -102,13 +103,8 @@ def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _wrong(key: str, value: Any, expected: str) -> NoReturn:
-    found = excerpt(value, 60) if isinstance(value, str) else _kind(value)
+    found = excerpt(value, 60) if isinstance(value, str) else json_kind(value)
     raise Refusal(422, "wrong_type", f"{key}: found {found}; expected {expected}")
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "text", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _no_constant(word: str) -> NoReturn:

@@ -5,24 +5,36 @@ interaction runs in a scope of its own, so that it ends when its client goes awa
 stops; the last two tell the client why.
 """
 
-from collections.abc import Mapping
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import anyio.abc
+from loguru import logger
 
 from prismenv.contracts.clock import Clock
-from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.interface import ServedInterface
+from prismenv.contracts.servicebook import ServiceBook
 from prismenv.server.asking import DEFAULT_ROLE, Ask
-from prismenv.server.book import Conversation, Exchange, Outcome, Session, SessionBook
+from prismenv.server.book import MemoryBook, Session, SessionBook
 from prismenv.server.limits import ServiceLimits
-from prismenv.server.meter import Meter
-from prismenv.server.refusal import Refusal, no_session, of_configuration, stopping, too_many
+from prismenv.server.meter import SESSIONS, Meter
+from prismenv.server.refusal import Refusal, no_session, of_budget, of_configuration, stopping, too_many
+from prismenv.server.roll import Roll
+from prismenv.server.sharedbook import SharedBook
+from prismenv.server.sharedtasks import SharedTasks
 from prismenv.server.tasks import Task, TaskBoard
 from prismenv.words.chat import TokenWatcher
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException, EnvironmentException
+from prismenv.words.errors import (
+    AgentCommunicationException,
+    BudgetException,
+    ConfigurationException,
+    EnvironmentException,
+    StorageException,
+)
+from prismenv.words.outcome import Outcome
 
 SWEEP_SECONDS = 1.0
 HANDOVER_SECONDS = 2.0  # for clients that poll, to come for what is finished
@@ -43,27 +55,43 @@ class _Run:
 
 
 class InterfaceService:
-    """Serves `interface`. Tasks run in `group`, which the caller opens and cancels after `drain`."""
+    """Serves `interface`. Tasks run in `group`, which the caller opens and cancels after `drain`.
+
+    With a `book` other processes serve the same sessions; `interface` then keeps its own where those have theirs.
+    """
 
     def __init__(
         self,
-        interface: InterfaceClient,
+        interface: ServedInterface,
         clock: Clock,
         group: anyio.abc.TaskGroup,
         limits: ServiceLimits | None = None,
-        meter: Meter | None = None,
+        book: ServiceBook | None = None,
     ) -> None:
         self.limits = limits or ServiceLimits()
-        self.meter = meter or Meter()
+        self.meter = Meter()
         self.stopping = False
         self._interface = interface
         self._clock = clock
         self._group = group
-        self._book = SessionBook(self.limits.sessions, self.limits.idle_seconds)
-        self._board = TaskBoard(self.limits, clock.monotonic)
         self._runs: set[_Run] = set()
-        self.meter.gauge("sessions", "Sessions that are open.", lambda: len(self._book))
+        self._roll: Roll | None = None
+        self._book: SessionBook
+        self._board: TaskBoard
         self.meter.gauge("running", "Questions that run or wait for their turn.", lambda: len(self._runs))
+        if book is None:
+            memory = self._book = MemoryBook(self.limits.sessions, self.limits.idle_seconds, clock)
+            self._board = TaskBoard(self.limits, clock.monotonic)
+            self.meter.gauge("sessions", SESSIONS, lambda: len(memory))
+        else:
+            self._roll = Roll(book, clock, self.meter, lambda: self.state, self.limits.lease_seconds)
+            self._book = SharedBook(book, self.limits.sessions, self.limits.idle_seconds, clock)
+            self._board = SharedTasks(book, self._roll.worker, self.limits, clock, self._roll.keep)
+
+    @property
+    def state(self) -> str:
+        """`serving`, or `stopping`."""
+        return "stopping" if self.stopping else "serving"
 
     async def initialize(self, owner: str, role: str) -> str:
         """Open a session of the older shape and say its id."""
@@ -72,85 +100,116 @@ class InterfaceService:
             self._interface.templates(role)
         except ConfigurationException as error:
             raise of_configuration(error) from error
-        return self._book.open(owner, self._clock.new_id("session"), role, self._clock.monotonic()).session_id
+        return (await self._book.open(owner, self._clock.new_id("session"), role)).session_id
 
-    def is_task(self, owner: str, session_id: str) -> bool:
-        """True for a session whose questions are answered with a task."""
-        session = self._book.find(owner, session_id)
-        return session is not None and session.role is not None
+    async def session(self, owner: str, session_id: str) -> Session | None:
+        """The session, None where there is none. One with a `role` has its questions answered with a task."""
+        return await self._book.find(owner, session_id)
 
-    async def interact(self, owner: str, ask: Ask, watch: TokenWatcher | None = None) -> Outcome:
-        """Ask and wait. Raises Refusal for what did not reach the model; cancelling it cancels the model's call."""
+    async def interact(
+        self, owner: str, ask: Ask, session: Session | None = None, watch: TokenWatcher | None = None
+    ) -> Outcome:
+        """Ask and wait. Raises Refusal for what did not reach the model; cancelling it cancels the model's call.
+
+        `session` is the one that was found, None: there is none, and one begins.
+        """
         self._admit()
-        session, conversation = await self._conversation(owner, ask)
+        role, session, inner_id = await self._conversation(owner, ask, session)
         began = self._clock.monotonic()
         with anyio.CancelScope() as scope:
             run = _Run(session, scope)
             self._runs.add(run)
             session.busy += 1
             try:
-                async with conversation.lock:  # the log of exchanges has one order, as the conversation has
-                    outcome = await self._asked(conversation, ask, watch)
+                outcome = await self._asked(session, role, inner_id, ask, watch)
             except anyio.get_cancelled_exc_class():
-                self.meter.given_up(conversation.role, run.refusal.code if run.refusal else "client_gone")
+                self.meter.given_up(role, run.refusal.code if run.refusal else "client_gone")
                 raise
             else:
-                self.meter.asked(conversation.role, outcome, self._clock.monotonic() - began)
+                self.meter.asked(role, outcome, self._clock.monotonic() - began)
                 return outcome
             finally:
                 self._runs.discard(run)
                 session.busy -= 1
-                session.used_at = self._clock.monotonic()
+                await self._book.used(session)
         raise run.refusal or stopping()  # only `end` cancels this scope by itself
 
-    def begin(self, owner: str, ask: Ask) -> Task:
+    async def begin(self, owner: str, ask: Ask, session: Session) -> Task:
         """Begin a task; the same question again is the same task."""
-        task = self._board.of_key(owner, ask.session_id, ask.key)
+        task = await self._board.of_key(owner, ask.session_id, ask.key)
         if task is None:
             self._admit()
-            self._book.get(owner, ask.session_id)
-            task = self._board.add(owner, self._clock.new_id("task"), ask.session_id, ask.key)
-            self._group.start_soon(self._work, task, ask)
+            task, new = await self._board.begin(owner, self._clock.new_id("task"), ask.session_id, ask.key)
+            if new:
+                self._group.start_soon(self._work, task, ask, session)
         return task
 
     async def task(self, owner: str, task_id: str, wait_seconds: float) -> Task:
         """The task, once it is done or `wait_seconds` are over."""
-        task = self._board.get(owner, task_id)
-        await self._board.wait(task, wait_seconds)
-        return task
+        return await self.waited(await self._board.get(owner, task_id), wait_seconds)
+
+    async def waited(self, task: Task, wait_seconds: float) -> Task:
+        """The same, of a task that was found."""
+        return await self._board.wait(task, wait_seconds)
 
     async def delete(self, owner: str, session_id: str) -> None:
         """Forget a session and end what runs in it."""
-        await self._forget(
-            self._book.get(owner, session_id), Refusal(410, "session_deleted", "the session was deleted")
-        )
+        session = await self._book.get(owner, session_id)
+        if await self._book.remove(session):
+            await self._forget(session, _deleted())
 
-    def history(self, owner: str, session_id: str) -> dict[str, Any]:
+    async def history(self, owner: str, session_id: str) -> dict[str, Any]:
         """What was said in a session, by role, as PrismBench shows it."""
-        return {
-            role: {"role": role, "history": [{**each.inputs, "response": each.response} for each in talk.exchanges]}
-            for role, talk in self._book.get(owner, session_id).conversations.items()
-        }
+        found: dict[str, Any] = {}
+        for role, inner_id in (await self._book.get(owner, session_id)).conversations.items():
+            said = await self._interface.exchanges(inner_id)
+            found[role] = {"role": role, "history": [{**each.inputs, "response": each.response} for each in said]}
+        return found
 
-    def sessions(self, owner: str) -> dict[str, dict[str, Any]]:
+    async def sessions(self, owner: str) -> dict[str, dict[str, Any]]:
         """The owner's sessions by id."""
-        now = self._clock.monotonic()
+        sessions = await self._book.of(owner)
+        counts = await self._interface.exchange_counts(
+            [inner_id for session in sessions for inner_id in session.conversations.values()]
+        )
         return {
             session.session_id: {
                 "roles": list(session.conversations) or [session.role],
-                "exchanges": sum(len(talk.exchanges) for talk in session.conversations.values()),
-                "idle_seconds": 0.0 if session.busy else round(now - session.used_at, 3),
+                "exchanges": sum(counts.get(inner_id, 0) for inner_id in session.conversations.values()),
+                "idle_seconds": round(self._book.idle_seconds(session), 3),
             }
-            for session in self._book.of(owner)
+            for session in sessions
         }
 
-    async def sweep(self) -> None:
-        """For ever: forget what is old, and cancel what nobody waits for."""
-        while True:
-            await self._clock.sleep(SWEEP_SECONDS)
-            self._board.sweep()
-            for session in self._book.idle(self._clock.monotonic()):
-                await self._forget(session, Refusal(410, "session_expired", "the session was idle for too long"))
+    async def workers(self) -> dict[str, dict[str, Any]]:
+        """Who is at work on these sessions, this worker among them; nobody where they are this process's own."""
+        roll = self._roll
+        if roll is None:
+            return {}
+        return {
+            each.worker: {"state": each.state, "silent_seconds": round(roll.silent_seconds(each), 1)}
+            for each in await roll.all()
+        }
+
+    async def metrics(self) -> bytes:
+        """What Prometheus is told, of all workers."""
+        if self._roll is None:
+            return self.meter.page()
+        said = {each.worker: json.loads(each.samples) for each in await self._roll.all()}
+        return self.meter.page(await self._book.count(), said | {self._roll.worker: self.meter.samples()})
+
+    async def begin_work(self) -> None:
+        """Say that this worker is there, where others are, and keep saying so; forget what is old, for ever."""
+        if self._roll is not None:
+            await self._roll.beat()
+            self._group.start_soon(self._roll.run)
+            self._group.start_soon(self._board.watch)
+        self._group.start_soon(self._sweep)
+
+    async def end_work(self) -> None:
+        """Say that this worker is not there any more."""
+        if self._roll is not None:
+            await self._roll.leave()
 
     async def drain(self) -> None:
         """Take nothing new; return when all that runs has ended and was handed over, at the latest after the grace."""
@@ -160,7 +219,7 @@ class InterfaceService:
                 await self._clock.sleep(_TICK_SECONDS)
         self.abort()
         with anyio.move_on_after(min(HANDOVER_SECONDS, self.limits.grace_seconds)):
-            while self._runs or self._board.untold:
+            while self._runs or await self._board.untold():
                 await self._clock.sleep(_TICK_SECONDS)
 
     def abort(self) -> None:
@@ -175,93 +234,82 @@ class InterfaceService:
         if len(self._runs) >= self.limits.tasks:
             raise too_many("questions", self.limits.tasks)
 
-    async def _conversation(self, owner: str, ask: Ask) -> tuple[Session, Conversation]:
-        """Where the question belongs; a session begins with its first one."""
-        session = self._book.find(owner, ask.session_id)
+    async def _conversation(self, owner: str, ask: Ask, session: Session | None) -> tuple[str, Session, str]:
+        """Where the question belongs: the role, the session and its conversation; both begin with the first one."""
         role = ask.role or (session and session.role) or DEFAULT_ROLE
         if session is not None and session.role not in (None, role):
             raise Refusal(422, "wrong_role", f"the session was opened for {session.role!r}, not for {role!r}")
         if session is not None and role in session.conversations:
-            return session, session.conversations[role]
+            return role, session, session.conversations[role]
         if ask.continues:
             raise no_session(ask.session_id)
         try:
-            inner = await self._interface.initialize_session(role, seed=ask.seed, labels=ask.labels)
+            inner_id = await self._interface.initialize_session(role, seed=ask.seed, labels=ask.labels)
         except ConfigurationException as error:
             raise of_configuration(error) from error
+        chosen = ""
         try:
-            session = self._book.find(owner, ask.session_id) or self._book.open(
-                owner, ask.session_id, None, self._clock.monotonic()
-            )
-        except Refusal:
-            await self._interface.cleanup_session(inner)
-            raise
-        conversation = session.conversations.setdefault(role, Conversation(role, inner))
-        if conversation.inner_id != inner:  # another question began it meanwhile
-            await self._interface.cleanup_session(inner)
-        return session, conversation
+            session = session or await self._book.open(owner, ask.session_id, None)
+            chosen = await self._book.join(session, role, inner_id)
+        finally:
+            if chosen != inner_id:  # another question began it meanwhile, or there is no room
+                with anyio.CancelScope(shield=True):
+                    await self._interface.cleanup_session(inner_id)
+        return role, session, chosen
 
-    async def _asked(self, conversation: Conversation, ask: Ask, watch: TokenWatcher | None) -> Outcome:
-        if ask.key and conversation.last is not None and conversation.last[0] == ask.key:
-            return conversation.last[1]
+    async def _asked(self, session: Session, role: str, inner_id: str, ask: Ask, watch: TokenWatcher | None) -> Outcome:
         try:
-            outcome = Outcome(
-                await self._interface.interact(conversation.inner_id, conversation.role, ask.inputs, watch=watch)
-            )
+            return await self._interface.interact_once(inner_id, role, ask.inputs, key=ask.key, watch=watch)
         except AgentCommunicationException as error:
-            outcome = Outcome(None, error.with_traceback(None))
+            if error.code != "unknown_session":
+                return Outcome(None, error.with_traceback(None))
+            if await self._book.remove(session):  # what was said in it is gone: it cannot go on without
+                await self._forget(session, _expired())
+                raise no_session(session.session_id) from error
+            raise _deleted() from error
         except ConfigurationException as error:
             raise of_configuration(error) from error
-        if (shown := outcome.shown) is not None:
-            conversation.exchanges.append(Exchange(ask.inputs, shown))
-            conversation.last = (ask.key, outcome)
-        return outcome
+        except BudgetException as error:
+            raise of_budget(error) from error
 
-    async def _work(self, task: Task, ask: Ask) -> None:
+    async def _work(self, task: Task, ask: Ask, session: Session) -> None:
         outcome: Outcome | None = None
         refusal: Refusal | None = Refusal(410, "abandoned", "nobody asked for the task, so it was cancelled")
         with task.scope:
             try:
-                outcome, refusal = await self.interact(task.owner, ask), None
+                outcome, refusal = await self.interact(task.owner, ask, session), None
             except Refusal as error:
                 refusal = error
             except EnvironmentException as error:  # of a kind that the interface's contract does not name
                 refusal = Refusal(500, error.code, str(error))
-        self._board.end(task, outcome, refusal)
+        await self._board.end(task, outcome, refusal)
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_SECONDS)
+            try:
+                await self._board.sweep()
+                gone = await self._book.gone([run.session for run in self._runs])
+                for run in [run for run in self._runs if run.session.opening in gone]:
+                    run.end(_deleted())
+                for session in await self._book.take_idle():
+                    await self._forget(session, _expired())
+            except StorageException as error:  # it may pass
+                logger.warning("what is old could not be forgotten: {}", error)
 
     async def _forget(self, session: Session, why: Refusal) -> None:
-        if not self._book.remove(session):
-            return
-        for run in [run for run in self._runs if run.session is session]:
-            run.end(why)
-        for conversation in session.conversations.values():
+        """End what runs in a session that the book has no more, and what was said in it."""
+        for run in [run for run in self._runs if run.session.opening == session.opening]:
+            if run.session.owner == session.owner:
+                run.end(why)
+        for inner_id in session.conversations.values():
             with suppress(EnvironmentException):  # forgotten here in any case
-                await self._interface.cleanup_session(conversation.inner_id)
+                await self._interface.cleanup_session(inner_id)
 
 
-def outcome_document(outcome: Outcome) -> Mapping[str, Any]:
-    """All that there is to know of an outcome, for clients with our extensions."""
-    if outcome.answer is not None:
-        answer = outcome.answer
-        return {
-            "raw": None if answer.raw == answer.text else answer.raw,
-            "usage": answer.usage.model_dump(mode="json"),
-            "prompt": answer.prompt,
-            "template": answer.template,
-            "remaining": answer.remaining,
-            "appended": answer.appended,
-            "finish_reason": answer.finish_reason,
-            "details": answer.details,
-        }
-    error = outcome.error
-    assert error is not None  # noqa: S101 - an outcome has either
-    return {
-        "code": error.code,
-        "message": error.message,
-        "subject": error.subject,
-        "hint": error.hint,
-        "usage": error.usage.model_dump(mode="json") if error.usage else None,
-        "prompt": error.prompt,
-        "raw": error.raw,
-        "retry_after_seconds": error.retry_after_seconds,
-    }
+def _deleted() -> Refusal:
+    return Refusal(410, "session_deleted", "the session was deleted")
+
+
+def _expired() -> Refusal:
+    return Refusal(410, "session_expired", "the session was idle for too long")

@@ -14,7 +14,8 @@ class ServiceLimits:
     `grace_seconds`: what runs when the service is told to stop may go on for so long. `idle_seconds`: a session that
     nobody used for so long is forgotten. `abandoned_seconds`: a task that nobody asked for in this time is cancelled.
     `kept_seconds`: how long a finished task can be asked for. `header_seconds` and `body_seconds`: the head and the
-    body of a request have come by then, or the connection is closed.
+    body of a request have come by then, or the connection is closed. `lease_seconds`: a worker that did not say for so
+    long that it is there has lost its tasks, where several serve.
     """
 
     body_bytes: int = 4 * 2**20
@@ -28,3 +29,4 @@ class ServiceLimits:
     abandoned_seconds: float = 30.0
     kept_seconds: float = 300.0
     grace_seconds: float = 30.0
+    lease_seconds: float = 15.0

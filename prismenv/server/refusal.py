@@ -1,10 +1,15 @@
 """A request that is not done, and what its client is told: a status of HTTP, a code and a sentence."""
 
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
+from prismenv.words.errors import (
+    AgentCommunicationException,
+    BudgetException,
+    ConfigurationException,
+    ProtocolException,
+)
 
 RETRY_SECONDS = 1.0
 # What may pass is answered with a status that clients repeat; what will not is 424, which they do not.
-_MODEL_STATUSES = {"rate_limited": 429, "timed_out": 504, "unavailable": 502}
+_MODEL_STATUSES = {"rate_limited": 429, "session_busy": 429, "timed_out": 504, "unavailable": 502}
 _LASTING = 424
 _ABSENT = frozenset({"unknown_role", "no_model", "unknown_model"})
 
@@ -36,6 +41,11 @@ def no_session(session_id: str) -> Refusal:
 def of_configuration(error: ConfigurationException) -> Refusal:
     """The service cannot do what was asked: a role that it does not have, or inputs that no template takes."""
     return Refusal(404 if error.code in _ABSENT else 422, error.code, str(error))
+
+
+def of_budget(error: BudgetException) -> Refusal:
+    """The service has spent what its recipe allows: until it is started again nothing is asked."""
+    return Refusal(_LASTING, error.code, str(error))
 
 
 def of_model(error: AgentCommunicationException) -> Refusal:

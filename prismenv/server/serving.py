@@ -8,14 +8,15 @@ import errno
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 
 import anyio
 import uvicorn
 
 from prismenv.contracts.clock import Clock, SystemClock
-from prismenv.contracts.interface import InterfaceClient
+from prismenv.contracts.interface import ServedInterface
+from prismenv.contracts.servicebook import ServiceBook
 from prismenv.server.application import Application
 from prismenv.server.guard import guarded
 from prismenv.server.health import HealthBoard
@@ -30,11 +31,15 @@ CLOSING_SECONDS = 5  # for answers that are being sent when all is done
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is served: the interface, its roles, and the name of a role's model (see HealthBoard)."""
+    """What is served: the interface, its roles, and the name of a role's model (see HealthBoard).
 
-    interface: InterfaceClient
+    `book`: what this process shares with others that serve the same, None where it serves alone.
+    """
+
+    interface: ServedInterface
     roles: Sequence[str]
     model: Callable[[str], str]
+    book: ServiceBook | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,36 +76,43 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def running_service(
-    served: Served, settings: ServeSettings, clock: Clock | None = None
+    served: Served,
+    settings: ServeSettings,
+    clock: Clock | None = None,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[RunningService]:
     """The service, listening; at the end what runs is handed back at once, unless `stop` was awaited before.
 
-    Raises ConfigurationException for an address that is taken, that there is not, or that is open to others without a
-    token.
+    `listener` is one that listens at the settings' address already, None: it is made here. Raises
+    ConfigurationException for an address that is taken, that there is not, or that is open to others without a token.
     """
-    listener, local = listen(settings.host, settings.port, open_to_all=not settings.tokens)
+    if listener is None:
+        listener = listen(settings.host, settings.port, open_to_all=not settings.tokens)
+    local = _is_local(str(listener.getsockname()[0]))
     clock, limits = clock or SystemClock(), settings.limits
-    async with anyio.create_task_group() as group:
-        service = InterfaceService(served.interface, clock, group, limits)
-        health = HealthBoard(served.interface, served.roles, served.model, clock)
-        application = Application(service, health, settings.tokens, local=local and not settings.tokens)
-        server = _Server(_config(application, limits))
-        url = _url(listener)
-        group.start_soon(service.sweep)
-        done = anyio.Event()
-        group.start_soon(_serve, server, listener, done)
-        try:
-            yield RunningService(url, service, server)
-        finally:
-            with anyio.CancelScope(shield=True):
-                service.abort()
-                server.should_exit = True
-                await done.wait()
-            group.cancel_scope.cancel()
+    with closing(listener):  # also where the server does not come to it
+        async with anyio.create_task_group() as group:
+            service = InterfaceService(served.interface, clock, group, limits, book=served.book)
+            health = HealthBoard(served.interface, served.roles, served.model, clock)
+            application = Application(service, health, settings.tokens, local=local and not settings.tokens)
+            server = _Server(_config(application, limits))
+            url = url_of(listener)
+            await service.begin_work()
+            done = anyio.Event()
+            group.start_soon(_serve, server, listener, done)
+            try:
+                yield RunningService(url, service, server)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    service.abort()
+                    server.should_exit = True
+                    await done.wait()
+                    await service.end_work()
+                group.cancel_scope.cancel()
 
 
-def listen(host: str, port: int, *, open_to_all: bool) -> tuple[socket.socket, bool]:
-    """A socket that listens there, and whether only this machine reaches it. Raises ConfigurationException."""
+def listen(host: str, port: int, *, open_to_all: bool) -> socket.socket:
+    """A socket that listens there. Raises ConfigurationException."""
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
@@ -108,8 +120,7 @@ def listen(host: str, port: int, *, open_to_all: bool) -> tuple[socket.socket, b
     except (OSError, UnicodeError, OverflowError) as error:
         raise ConfigurationException(f"--host {host}: there is no such address: {error}", code="no_address") from error
     family, kind, protocol, _, address = found[0]
-    local = ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
-    if open_to_all and not local:
+    if open_to_all and not _is_local(str(address[0])):
         raise ConfigurationException(
             f"--host {host} can be reached from other machines, and no token is asked for",
             code="no_token",
@@ -125,7 +136,11 @@ def listen(host: str, port: int, *, open_to_all: bool) -> tuple[socket.socket, b
     except OSError as error:
         listener.close()
         raise _not_bound(host, port, error) from error
-    return listener, local
+    return listener
+
+
+def _is_local(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 def _not_bound(host: str, port: int, error: OSError) -> ConfigurationException:
@@ -140,7 +155,8 @@ def _not_bound(host: str, port: int, error: OSError) -> ConfigurationException:
     )
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """The address that clients are given."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

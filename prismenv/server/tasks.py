@@ -1,7 +1,8 @@
 """Tasks of the older shape: a question whose answer is asked for later, once or many times.
 
 A task outlives the request that made it. One that nobody asks for in `abandoned_seconds` has no client any more and is
-cancelled; a finished one is kept for `kept_seconds`.
+cancelled; a finished one is kept for `kept_seconds`. One that ended without having reached the model, or was cut off,
+lets go of its question's key: the same question may be asked again.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from prismenv.server.book import Outcome
 from prismenv.server.limits import ServiceLimits
 from prismenv.server.refusal import Refusal
+from prismenv.words.outcome import Outcome
 
 
 @dataclass(slots=True)
@@ -40,35 +41,27 @@ class TaskBoard:
         self._tasks: dict[tuple[str, str], Task] = {}
         self._keys: dict[tuple[str, str, str], Task] = {}
 
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def add(self, owner: str, task_id: str, session_id: str, key: str) -> Task:
-        """A task that begins."""
-        task = Task(owner, task_id, (session_id, key), self._now())
-        self._tasks[owner, task_id] = task
-        if key:
-            self._keys[owner, session_id, key] = task
-        return task
-
-    def of_key(self, owner: str, session_id: str, key: str) -> Task | None:
-        """The task that the same question began already; None where it has no key or is new."""
+    async def of_key(self, owner: str, session_id: str, key: str) -> Task | None:
+        """The task that the same question began here already; None where it has no key or is new."""
         return self._keys.get((owner, session_id, key)) if key else None
 
-    def get(self, owner: str, task_id: str) -> Task:
+    async def begin(self, owner: str, task_id: str, session_id: str, key: str) -> tuple[Task, bool]:
+        """A task that begins, and true; or the one that the same question began elsewhere already, and false."""
+        return self._add(owner, task_id, session_id, key), True
+
+    async def get(self, owner: str, task_id: str) -> Task:
         """The task; Refusal where the owner has none of that name."""
         task = self._tasks.get((owner, task_id))
         if task is None:
             raise Refusal(404, "unknown_task", f"Task {task_id!r} not found")
         return task
 
-    def end(self, task: Task, outcome: Outcome | None, refusal: Refusal | None) -> None:
+    async def end(self, task: Task, outcome: Outcome | None, refusal: Refusal | None) -> None:
         """It is done; whoever waits is told."""
-        task.outcome, task.refusal, task.ended_at = outcome, refusal, self._now()
-        task.done.set()
+        self._end(task, outcome, refusal)
 
-    async def wait(self, task: Task, seconds: float) -> None:
-        """Return when it is done, or after `seconds`."""
+    async def wait(self, task: Task, seconds: float) -> Task:
+        """The task as it is when it is done, or after `seconds`."""
         if seconds and not task.done.is_set():
             task.waiting += 1
             try:
@@ -78,13 +71,13 @@ class TaskBoard:
                 task.waiting -= 1
         task.asked_at = self._now()
         task.told = task.done.is_set()
+        return task
 
-    @property
-    def untold(self) -> bool:
+    async def untold(self) -> bool:
         """True while somebody may still come for a task: it runs, or its end was not handed over."""
         return any(not task.told for task in self._tasks.values())
 
-    def sweep(self) -> None:
+    async def sweep(self) -> None:
         """Cancel the abandoned, forget the old and, of too many, the oldest."""
         now, ended = self._now(), 0
         for task in reversed(list(self._tasks.values())):
@@ -96,6 +89,26 @@ class TaskBoard:
             if now - task.ended_at > self._limits.kept_seconds or ended > self._limits.tasks:
                 self._forget(task)
 
+    async def watch(self) -> None:
+        """For ever: learn of the tasks that run elsewhere; here none do."""
+
+    def _add(self, owner: str, task_id: str, session_id: str, key: str) -> Task:
+        task = Task(owner, task_id, (session_id, key), self._now())
+        self._tasks[owner, task_id] = task
+        if key:
+            self._keys[owner, session_id, key] = task
+        return task
+
+    def _end(self, task: Task, outcome: Outcome | None, refusal: Refusal | None) -> None:
+        task.outcome, task.refusal, task.ended_at = outcome, refusal, self._now()
+        if refusal is not None:
+            self._let_go_of_key(task)
+        task.done.set()
+
     def _forget(self, task: Task) -> None:
         self._tasks.pop((task.owner, task.task_id), None)
-        self._keys.pop((task.owner, *task.key), None)
+        self._let_go_of_key(task)
+
+    def _let_go_of_key(self, task: Task) -> None:
+        if self._keys.get((task.owner, *task.key)) is task:
+            del self._keys[task.owner, *task.key]

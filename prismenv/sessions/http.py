@@ -178,6 +178,9 @@ class HttpInterfaceClient(InterfaceClient):
             f"{self._service.url}: the service says that it is {status}", code="unavailable", subject=role
         )
 
+    async def require_access(self) -> None:
+        await self._service.require_access()
+
     def templates(self, role: str) -> Sequence[tuple[str, ...]]:
         return tuple(template.inputs for template in self._templates(role))
 
@@ -280,7 +283,7 @@ class HttpInterfaceClient(InterfaceClient):
             code = reply.code or None
             raise ConfigurationException(f"{self._service.url}: {reply.detail}", code=code, subject=session.role)
         session.about["continues"] = True
-        return read_outcome(reply.data, self._service.url)
+        return read_outcome(reply.data, f"{self._service.url}/interact")
 
     async def _exchange(self, session: _Session, question: Question) -> str:
         """The service's answer, as it came."""

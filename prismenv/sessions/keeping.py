@@ -5,7 +5,7 @@ exchange that ends, however it ends, is written before the session is let go of;
 leaves the session as it was before.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from prismenv.contracts.clock import Clock
 from prismenv.contracts.sessions import KeptSession, SessionArchive
 from prismenv.sessions.sessiontable import session_exists
 from prismenv.words.errors import AgentCommunicationException, StorageException
+from prismenv.words.outcome import Exchange
 
 FIRST_POLL_SECONDS = 0.005
 LONGEST_POLL_SECONDS = 0.1
@@ -63,11 +64,23 @@ class SessionKeeper:
                 kept = None
             yield kept
 
-    async def save(self, session: KeptSession, known: int) -> None:
-        """Write back a session that is held; its first `known` messages are there already."""
+    async def save(self, session: KeptSession, known: int, exchange: Exchange | None = None) -> bool:
+        """Write back a session that is held; its first `known` messages are there already. False: it was deleted."""
         used = replace(session, used_at=self._clock.now())
+        saved = False
         with anyio.CancelScope(shield=True):  # what was paid for is kept
-            await anyio.to_thread.run_sync(self._archive.save, used, known)
+            saved = await anyio.to_thread.run_sync(self._archive.save, used, known, exchange)
+        return saved  # noqa: RET504 - inside, the checker takes the scope for one that may end it early
+
+    async def log(self, session_id: str) -> Sequence[Exchange]:
+        """What was logged in the session."""
+        return await anyio.to_thread.run_sync(self._archive.log, session_id)
+
+    async def counts(self, session_ids: Sequence[str]) -> dict[str, int]:
+        """How much was logged in each of the sessions that there are."""
+        asked = frozenset(session_ids)
+        found = await anyio.to_thread.run_sync(self._archive.sessions)
+        return {session.session_id: session.exchanges for session in found if session.session_id in asked}
 
     async def load(self, session_id: str) -> KeptSession | None:
         """The session as it was last written, also while somebody speaks in it."""

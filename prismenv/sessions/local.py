@@ -9,19 +9,21 @@ more, with what is wrong with it. Which turns of a long history are sent is `tri
 Sessions are in memory (`sessiontable.py`), or in an archive that outlives the process (`keeping.py`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 
 from prismenv.contracts.clock import Clock
-from prismenv.contracts.interface import InterfaceClient
-from prismenv.contracts.sessions import KeptSession
+from prismenv.contracts.interface import ServedInterface
+from prismenv.contracts.sessions import KeptOutcome, KeptSession
 from prismenv.contracts.transport import ChatTransport
 from prismenv.contracts.turn import Turn
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, extract, receive
+from prismenv.sessions.full import kept_outcome, write_outcome
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.readers import Misfit
 from prismenv.sessions.sessiontable import SessionTable, not_its_role, session_exists, unknown_session
@@ -30,6 +32,7 @@ from prismenv.sessions.tracing import Inference, Tracing
 from prismenv.sessions.trimming import trimmed
 from prismenv.words.chat import Answer, ChatMessage, ChatReply, ChatRequest, TokenWatcher
 from prismenv.words.errors import AgentCommunicationException
+from prismenv.words.outcome import Exchange, Outcome
 from prismenv.words.seeding import derive_seed
 from prismenv.words.usage import Usage
 
@@ -64,6 +67,8 @@ class _Session:
     turn: Turn = field(default_factory=Turn)
     calls: int = 0
     watch: TokenWatcher | None = None  # of the interaction that runs
+    exchanges: list[Exchange] = field(default_factory=list)  # of a service
+    last: tuple[str, Outcome] | None = None  # a service's last question: its key, and what became of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ class LocalTuning:
     tracing: Tracing | None = None
 
 
-class InProcessInterface(InterfaceClient):
+class InProcessInterface(ServedInterface):
     """Sessions in this process, over the transports that `transports` gives for a role; it does not close those.
 
     Questions that fail are not asked again here: that is the transports' part (`calls/retrying.py`). `models` gives the
@@ -132,12 +137,39 @@ class InProcessInterface(InterfaceClient):
         self, session_id: str, role: str, inputs: Mapping[str, Any], *, watch: TokenWatcher | None = None
     ) -> Answer:
         if self._keeper is not None:
-            return await self._interact_kept(self._keeper, session_id, role, inputs, watch)
+            async with self._kept(self._keeper, session_id, role, watch) as (session, _):
+                return await self._exchange(session, fit(role, session.agent.templates, inputs), inputs)
         session = self._session(session_id, role)
         question = fit(role, session.agent.templates, inputs)
         async with session.turn:  # one writer at a time: a history has one order
             session.watch = watch
             return await self._exchange(session, question, inputs)
+
+    async def interact_once(
+        self, session_id: str, role: str, inputs: Mapping[str, Any], *, key: str = "", watch: TokenWatcher | None = None
+    ) -> Outcome:
+        if self._keeper is not None:
+            async with self._kept(self._keeper, session_id, role, watch) as (session, kept):
+                if key and kept.last is not None and kept.last.key == key:
+                    return kept_outcome(kept.last.text, f"the session {session_id!r}")
+                return await self._logged(session, inputs, key)
+        session = self._session(session_id, role)
+        async with session.turn:
+            if key and session.last is not None and session.last[0] == key:
+                return session.last[1]
+            session.watch = watch
+            return await self._logged(session, inputs, key)
+
+    async def exchanges(self, session_id: str) -> Sequence[Exchange]:
+        if self._keeper is not None:
+            return await self._keeper.log(session_id)
+        session = self._sessions.use(session_id)
+        return () if session is None else tuple(session.exchanges)
+
+    async def exchange_counts(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        if self._keeper is not None:
+            return await self._keeper.counts(session_ids)
+        return {name: len(session.exchanges) for name in session_ids if (session := self._sessions.find(name))}
 
     async def cleanup_session(self, session_id: str) -> None:
         self._sessions.pop(session_id)
@@ -195,27 +227,46 @@ class InProcessInterface(InterfaceClient):
             raise unknown_role(role, self._agent_files)
         return file
 
-    async def _interact_kept(
-        self,
-        keeper: SessionKeeper,
-        session_id: str,
-        role: str,
-        inputs: Mapping[str, Any],
-        watch: TokenWatcher | None,
-    ) -> Answer:
-        """The exchange in a session that is kept elsewhere: read, spoken in and written back while it is held."""
+    @asynccontextmanager
+    async def _kept(
+        self, keeper: SessionKeeper, session_id: str, role: str, watch: TokenWatcher | None
+    ) -> AsyncIterator[tuple[_Session, KeptSession]]:
+        """A session that is kept elsewhere, held and read; what was said in it is written back at the end."""
         async with keeper.held(session_id) as found:
             kept = self._known(found, session_id, role)
-            agent = self._agent(role)
-            question = fit(role, agent.templates, inputs)
             session = _Session(
-                agent, kept.seed, kept.labels, list(kept.messages), session_id, calls=kept.calls, watch=watch
+                self._agent(role),
+                kept.seed,
+                kept.labels,
+                list(kept.messages),
+                session_id,
+                calls=kept.calls,
+                watch=watch,
             )
             try:
-                return await self._exchange(session, question, inputs)
+                yield session, kept
             finally:
-                now = replace(kept, messages=session.messages, calls=session.calls)
-                await keeper.save(now, len(kept.messages))
+                if session.calls != kept.calls:
+                    await self._write(keeper, session, kept)
+
+    async def _write(self, keeper: SessionKeeper, session: _Session, kept: KeptSession) -> None:
+        exchange = session.exchanges[-1] if session.exchanges else None
+        last = kept.last if session.last is None else KeptOutcome(session.last[0], write_outcome(session.last[1]))
+        count = kept.exchanges + len(session.exchanges)
+        now = replace(kept, messages=session.messages, calls=session.calls, exchanges=count, last=last)
+        if not await keeper.save(now, len(kept.messages), exchange) and exchange is not None:
+            raise unknown_session(session.session_id, kept.role)
+
+    async def _logged(self, session: _Session, inputs: Mapping[str, Any], key: str) -> Outcome:
+        question = fit(session.agent.role, session.agent.templates, inputs)
+        try:
+            outcome = Outcome(await self._exchange(session, question, inputs))
+        except AgentCommunicationException as error:
+            outcome = Outcome(None, error.with_traceback(None))
+        if (shown := outcome.shown) is not None:
+            session.exchanges.append(Exchange(inputs, shown))
+            session.last = (key, outcome)
+        return outcome
 
     def _known(self, kept: KeptSession | None, session_id: str, role: str) -> KeptSession:
         if kept is None:

@@ -73,10 +73,11 @@ class OpenAITransport(ChatTransport):
     async def aclose(self) -> None:
         await self._client.close()
 
-    async def _whole(self, body: Mapping[str, Any]) -> bytes:
+    async def _posted(self, body: Mapping[str, Any]) -> Any:
+        """The answer as a stream of the library's, however it was asked for; its reader closes it."""
         import openai
 
-        stream = await self._client.post(
+        return await self._client.post(
             "/chat/completions",
             cast_to=object,
             body=body,
@@ -84,6 +85,9 @@ class OpenAITransport(ChatTransport):
             stream=True,
             stream_cls=openai.AsyncStream[object],
         )
+
+    async def _whole(self, body: Mapping[str, Any]) -> bytes:
+        stream = await self._posted(body)
         received = bytearray()
         try:
             async for piece in stream.response.aiter_bytes():
@@ -103,17 +107,8 @@ class OpenAITransport(ChatTransport):
         raise bad_answer(self._asked, "the provider answered with no JSON", shown)
 
     async def _streamed(self, request: ChatRequest, body: Mapping[str, Any]) -> ChatReply:
-        import openai
-
         gathering, secret, waiting = Gathering(self._asked), self._asked.secret, ""
-        stream = await self._client.post(
-            "/chat/completions",
-            cast_to=object,
-            body=body,
-            options={"timeout": openai.Timeout(None, connect=self._connect_seconds())},
-            stream=True,
-            stream_cls=openai.AsyncStream[object],
-        )
+        stream = await self._posted(body)
         try:
             if request.watch is not None:
                 request.watch("")

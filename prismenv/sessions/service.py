@@ -14,21 +14,27 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import anyio
 from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.sessions.answer import excerpt
-from prismenv.sessions.connections import HttpClients
+from prismenv.sessions.connections import Broken, HttpConnections, NotConnected, Request, Response, TooLong, TooSlow
 from prismenv.sessions.retry import RetryPolicy, retry_after
 from prismenv.sessions.secret import Secret
-from prismenv.words.errors import AgentCommunicationException, ConfigurationException, ProtocolException
+from prismenv.words.errors import (
+    AgentCommunicationException,
+    ConfigurationException,
+    EnvironmentException,
+    ProtocolException,
+)
 from prismenv.words.jsonkind import json_kind
 from prismenv.words.seeding import derive_seed
 
-CONNECT_SECONDS = 10.0
 _CODES = {408: "timed_out", 409: "unavailable", 429: "rate_limited"}
 _NOT_DONE = (409, 429)
+_OTHER_REFUSALS = frozenset(range(400, 500)) - {401, 403, *_CODES}
+ACCESS_SECONDS = 5.0
 
 Recover = Callable[[], Awaitable[dict[str, Any] | None]]
 
@@ -102,15 +108,13 @@ class ServiceConnection:
         self._clock = clock
         self._retry = retry
         self._max_body_bytes = max_body_bytes
-        # Parsed once: httpx takes a tenth of a millisecond for it.
-        self._urls = {path: httpx.URL(self.url + path) for path in ("/interact", "/initialize")}
-        self._clients = HttpClients(
-            self.url, {**secret.headers, "Accept": "application/json", "Accept-Encoding": "identity"}
+        self._connections = HttpConnections(
+            self.url, {"Accept": "application/json", "Accept-Encoding": "identity", **secret.headers}
         )
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._clients.aclose()
+        await self._connections.aclose()
 
     async def ask(self, ask: Ask, *, expect: frozenset[int] = frozenset()) -> Reply:
         """The reply, 2xx or one of `expect`; anything else is an AgentCommunicationException or ProtocolException."""
@@ -133,59 +137,68 @@ class ServiceConnection:
                 return reply
             raise self._refused(ask, reply)
 
-    async def _once(self, ask: Ask) -> Reply:
-        timeout = httpx.Timeout(ask.read_seconds, connect=CONNECT_SECONDS, pool=None)
-        headers = {"Idempotency-Key": ask.key} if ask.key else {}
-        if ask.prefer:
-            headers["Prefer"] = ask.prefer
-        url = self._urls.get(ask.path) or self.url + ask.path
-        try:
-            async with (
-                self._clients.lent() as client,
-                client.stream(
-                    ask.method, url, json=ask.body, params=ask.query, headers=headers, timeout=timeout
-                ) as response,
-            ):
-                body = await self._body(ask, response)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise _Failure("unavailable", f"no connection: {error or type(error).__name__}", done=False) from error
-        except httpx.TimeoutException as error:
-            raise _Failure("timed_out", "no answer in time", done=True) from error
-        except httpx.TransportError as error:
-            raise _Failure(
-                "unavailable", f"the connection broke: {error or type(error).__name__}", done=True
-            ) from error
-        return self._read(ask, response, body)
+    async def require_access(self) -> None:
+        """ConfigurationException where the service refuses whoever asks as we do. One that cannot be asked is no error.
 
-    async def _body(self, ask: Ask, response: httpx.Response) -> bytes:
-        encoding = response.headers.get("Content-Encoding", "identity")
+        What is asked for is a session that nobody has: only whether it may be asked for is of interest.
+        """
+        ask = Ask("GET", "/session_history/prismenv-is-it-let-in", tries=1, read_seconds=ACCESS_SECONDS)
+        try:
+            with anyio.fail_after(ACCESS_SECONDS):
+                await self.ask(ask, expect=_OTHER_REFUSALS)
+        except (EnvironmentException, TimeoutError) as error:
+            if isinstance(error, AgentCommunicationException) and error.code == "unauthorised":
+                raise ConfigurationException(error.message, code=error.code, subject=self.url, hint=error.hint).at(
+                    "interface", "token_variable"
+                ) from error
+            logger.debug("whether {} lets us in is not known: {}", self.url, error)
+
+    async def _once(self, ask: Ask) -> Reply:
+        headers: list[tuple[bytes, bytes]] = []
+        if ask.key:
+            headers.append((b"Idempotency-Key", ask.key.encode()))
+        if ask.prefer:
+            headers.append((b"Prefer", ask.prefer.encode()))
+        body = b""
+        if ask.body is not None:
+            headers.append((b"Content-Type", b"application/json"))
+            body = _encoded(ask.body)
+        try:
+            response = await self._connections.exchange(
+                Request(ask.method, ask.path, ask.query, headers, body),
+                read_seconds=ask.read_seconds,
+                most_bytes=self._max_body_bytes,
+            )
+        except NotConnected as error:
+            raise _Failure("unavailable", f"no connection: {error}", done=False) from error
+        except TooSlow as error:
+            raise _Failure("timed_out", "no answer in time", done=True) from error
+        except Broken as error:
+            raise _Failure("unavailable", f"the connection broke: {error}", done=True) from error
+        except TooLong as error:
+            raise AgentCommunicationException(
+                f"{self.url}{ask.path}: the answer is longer than {self._max_body_bytes:,} bytes",
+                code="answer_too_large",
+                subject=self.url,
+            ) from error
+        encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":  # it was not asked for, and unpacking could fill the memory
             raise self._broken(ask, f"answered in the encoding {encoding!r} that was not asked for")
-        body = bytearray()
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > self._max_body_bytes:
-                raise AgentCommunicationException(
-                    f"{self.url}{ask.path}: the answer is longer than {self._max_body_bytes:,} bytes",
-                    code="answer_too_large",
-                    subject=self.url,
-                )
-        return self._secret.cut_from(bytes(body))  # at once: no traceback with variables shows it then
+        # The token is cut out at once: no traceback with variables shows it then.
+        return self._read(ask, response, self._secret.cut_from(response.body))
 
-    def _read(self, ask: Ask, response: httpx.Response, body: bytes) -> Reply:
-        status = response.status_code
+    def _read(self, ask: Ask, response: Response, body: bytes) -> Reply:
+        status = response.status
         if status in _CODES or status >= 500:  # noqa: PLR2004 - server errors, as HTTP defines them
             detail = _detail(body)
             raise _Failure(
                 _CODES.get(status, "unavailable"),
                 f"it answered {status}{': ' + detail if detail else ''}",
                 done=status not in _NOT_DONE,
-                wait_seconds=retry_after(
-                    {name.lower(): value for name, value in response.headers.items()}, self._clock.now()
-                ),
+                wait_seconds=retry_after(response.headers, self._clock.now()),
             )
         if 300 <= status < 400:  # noqa: PLR2004 - redirects, as HTTP defines them
-            target = self._secret.hidden_in(response.headers.get("Location", "nowhere"))
+            target = self._secret.hidden_in(response.headers.get("location", "nowhere"))
             raise self._broken(ask, f"redirects to {excerpt(target)}; set interface.url to the service itself")
         if status >= 400:  # noqa: PLR2004 - refusals, as HTTP defines them
             return Reply(status, {}, _detail(body), _code(body))
@@ -220,6 +233,13 @@ class ServiceConnection:
 
     def _broken(self, ask: Ask, what: str) -> ProtocolException:
         return ProtocolException(f"{ask.method} {self.url}{ask.path}: the service {what}", subject=self.url)
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    except UnicodeEncodeError:  # half a surrogate pair: the service is to say that it is none
+        return json.dumps(body, allow_nan=False).encode()
 
 
 def _refusal(body: bytes) -> dict[str, Any]:

@@ -45,6 +45,11 @@ class SessionTable(Generic[Session]):
         self._entries.move_to_end(session_id)
         return entry.session
 
+    def find(self, session_id: str) -> Session | None:
+        """The session, which is looked at and not used by that; None where there is none."""
+        entry = self._entries.get(session_id)
+        return None if entry is None else entry.session
+
     def pop(self, session_id: str) -> None:
         """Let go of the session; one that is not there is no error."""
         self._entries.pop(session_id, None)

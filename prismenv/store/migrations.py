@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, func, inspect, select
 
+from prismenv.store.servicetables import STATEMENTS as _SERVICE
 from prismenv.store.tables import schema_version
 from prismenv.words.errors import StorageException
 
@@ -161,7 +162,12 @@ def _add_phases(connection: Connection) -> None:
         connection.exec_driver_sql(f"ALTER TABLE nodes ADD COLUMN {column} TEXT")
 
 
-STEPS: tuple[Step, ...] = (_create, _add_sessions, _add_answers, _add_phases)
+def _add_service(connection: Connection) -> None:
+    for statement in _SERVICE:
+        connection.exec_driver_sql(statement)
+
+
+STEPS: tuple[Step, ...] = (_create, _add_sessions, _add_answers, _add_phases, _add_service)
 
 
 def migrate(connection: Connection, location: str, steps: Sequence[Step] = STEPS) -> int:

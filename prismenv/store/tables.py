@@ -173,6 +173,9 @@ sessions = Table(
     Column("labels", Text, nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("used_at", Double, nullable=False),
+    Column("exchanges", BigInteger, nullable=False),
+    Column("last_key", FreeText),
+    Column("last_outcome", Text),
 )
 
 session_messages = Table(

@@ -23,15 +23,18 @@ class Ledger:
 
     What was spent and what is reserved never exceed the limits together, so the limits hold as far as calls use no more
     than they were expected to. A call that would fit if those under way used nothing waits until one of them ended; one
-    that would not fit even then is refused. `refusal` says what the first one was refused for; None: none was.
+    that would not fit even then is refused. `strict`: where money is limited and a call named no price, no other is
+    made; else that is somebody else's part. `refusal` says what the first one was refused for; None: none was.
     """
 
-    def __init__(self, tokens: int | None, cost_usd: float | None) -> None:
+    def __init__(self, tokens: int | None, cost_usd: float | None, *, strict: bool = False) -> None:
         self._most_tokens = tokens
         self._most_cost = cost_usd
         self._tokens = self._reserved_tokens = 0
         self._cost = self._reserved_cost = 0.0
         self._dearest = 0.0  # of the calls that named a price
+        self._strict = strict
+        self._unpriced: str | None = None  # the first model that named none
         self._waiting: list[Callable[[], None]] = []
         self._lock = threading.Lock()
         self.refusal: str | None = None
@@ -74,6 +77,8 @@ class Ledger:
             wake()
 
     def _spend(self, usage: Usage) -> None:
+        if usage.cost_usd is None and self._unpriced is None:
+            self._unpriced = usage.model or "unknown"
         self._tokens += usage.tokens
         self._cost += usage.cost_usd or 0.0
 
@@ -84,6 +89,8 @@ class Ledger:
 
     def _refusal(self, tokens: int, cost: float) -> str | None:
         """Why a call does not fit whatever those under way use; None where it may."""
+        if self._strict and self._most_cost is not None and self._unpriced is not None:
+            return f"budget.cost_usd: the price of the model {self._unpriced!r} is unknown, so it cannot be held"
         if not self._fits(self._tokens + tokens, 0.0):
             return f"budget.tokens: {self._tokens} of {self._most_tokens}, and the next call may use {tokens}"
         if not self._fits(0, self._cost + cost):

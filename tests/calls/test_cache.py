@@ -6,14 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from prismenv.contracts.archive import AnswerCache
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderEntry
-from prismenv.engine.campaign import run_campaign
-from prismenv.engine.report import RunReport
 from prismenv.engine.summaries import summarise_run
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.sessions.calls.chain import CallResources, open_chain
@@ -24,6 +21,8 @@ from prismenv.testing.openai_server import OpenAIServer
 from prismenv.testing.transport import ScriptedTransport
 from prismenv.words.chat import ChatMessage, ChatRequest
 from prismenv.words.errors import AgentCommunicationException
+
+SEARCH = {"concepts": ["loops", "sorting"], "difficulties": ["easy", "hard"]}
 
 pytestmark = pytest.mark.anyio
 Ask = Callable[..., ChatRequest]
@@ -126,25 +125,9 @@ async def test_an_entry_that_cannot_be_read_is_asked_for_again(
     assert [(reply.text, reply.usage.cached) for reply in replies] == [("answer 2", 0), ("answer 2", 1)]
 
 
-def run(recipe: Recipe, workspaces: WorkspaceSet) -> RunReport:
-    async def main() -> RunReport:
-        return await run_campaign(recipe, workspaces=workspaces, folder=workspaces.project_folder, sink=lambda _: None)
-
-    return anyio.run(main)
-
-
-def asking(server: OpenAIServer, **changes: Any) -> Recipe:
-    base = {
-        "name": "asking",
-        "environment": "environment_caller",
-        "config": {"agents": ["challenge_designer", "problem_solver"]},
-        "models": {"default": f"openai@{server.url}/test-model"},
-        "search": {"concepts": ["loops", "sorting"], "difficulties": ["easy", "hard"]},
-    }
-    return Recipe.model_validate({**base, **changes})
-
-
-def test_a_run_again_asks_nobody_and_says_how_many_answers_were_known(workspaces: WorkspaceSet) -> None:
+def test_a_run_again_asks_nobody_and_says_how_many_answers_were_known(
+    workspaces: WorkspaceSet, run: Any, asking: Any
+) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         first = run(asking(server, cache=True), workspaces)
         asked = len(server.calls)
@@ -161,7 +144,7 @@ def test_a_run_again_asks_nobody_and_says_how_many_answers_were_known(workspaces
         assert summarise_run(store, again.run_id).total_usage.cached == 8
 
 
-def test_answers_after_a_retry_are_found_by_the_question(workspaces: WorkspaceSet) -> None:
+def test_answers_after_a_retry_are_found_by_the_question(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         server.script.append(Fault.rate_limited("0.01"))
         first = run(asking(server, cache=True), workspaces)
@@ -169,7 +152,7 @@ def test_answers_after_a_retry_are_found_by_the_question(workspaces: WorkspaceSe
     assert (first.cached, again.cached) == (0, 8)
 
 
-def test_a_recording_of_cached_answers_is_whole(workspaces: WorkspaceSet) -> None:
+def test_a_recording_of_cached_answers_is_whole(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         run(asking(server, cache=True), workspaces)
         run(asking(server, cache=True, record="calls.jsonl"), workspaces)
@@ -177,7 +160,7 @@ def test_a_recording_of_cached_answers_is_whole(workspaces: WorkspaceSet) -> Non
     assert (again.status, again.progress["measured"]) == ("finished", 4)
 
 
-def test_models_that_are_no_service_are_not_cached(workspaces: WorkspaceSet) -> None:
+def test_models_that_are_no_service_are_not_cached(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer() as server:
         chosen = asking(server, models={"default": "simulated/weak"}, cache=True)
         assert [run(chosen, workspaces).cached for _ in range(2)] == [0, 0]

@@ -1,5 +1,6 @@
 """Prices, costs that are unknown, and budgets that are not exceeded."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,6 @@ from hypothesis import strategies as st
 
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderEntry
-from prismenv.engine.campaign import run_campaign
-from prismenv.engine.report import RunReport
 from prismenv.finding.prices import Price, load_prices
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.sessions.calls.chain import CallResources, open_chain
@@ -25,6 +24,8 @@ from prismenv.words.chat import ChatMessage, ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, BudgetException, ConfigurationException
 from prismenv.words.ledger import Ledger, Reservation
 from prismenv.words.usage import Usage
+
+SEARCH = {"concepts": ["loops", "sorting", "recursion"], "difficulties": ["easy", "hard"]}
 
 pytestmark = pytest.mark.anyio
 Ask = Callable[..., ChatRequest]
@@ -86,6 +87,18 @@ def test_the_users_table_stands_before_the_built_in_one(workspaces: WorkspaceSet
         'prices:\n  openai/x: {prompt: 2, completion: 10.0, source: a test, date: "2026-11-30"}\n  openai/y: null\n'
     )
     assert load_prices(workspaces) == {"openai/x": PRICE}
+
+
+def test_a_table_that_is_no_file_is_told(workspaces: WorkspaceSet) -> None:
+    folder = workspaces.project_folder / "configs"
+    folder.mkdir(exist_ok=True)
+    (folder / "prices.yaml").symlink_to("nowhere")
+    with pytest.raises(ConfigurationException, match=r"prices\.yaml: cannot be read: No such file"):
+        load_prices(workspaces)
+    (folder / "prices.yaml").unlink()
+    os.mkfifo(folder / "prices.yaml")
+    with pytest.raises(ConfigurationException, match=r"prices\.yaml: cannot be read: no regular file"):
+        load_prices(workspaces)
 
 
 @pytest.mark.parametrize(
@@ -210,26 +223,6 @@ async def test_a_call_that_does_not_fit_is_not_made(ask: Ask) -> None:
     assert fake.calls == 0
 
 
-def run(recipe: Recipe, workspaces: WorkspaceSet, resume: str | None = None) -> RunReport:
-    async def main() -> RunReport:
-        return await run_campaign(
-            recipe, workspaces=workspaces, folder=workspaces.project_folder, sink=lambda _: None, resume=resume
-        )
-
-    return anyio.run(main)
-
-
-def asking(server: OpenAIServer, **changes: Any) -> Recipe:
-    base = {
-        "name": "asking",
-        "environment": "environment_caller",
-        "config": {"agents": ["challenge_designer", "problem_solver"]},
-        "models": {"default": f"openai@{server.url}/test-model"},
-        "search": {"concepts": ["loops", "sorting", "recursion"], "difficulties": ["easy", "hard"]},
-    }
-    return Recipe.model_validate({**base, **changes})
-
-
 def write_price(server: OpenAIServer, workspaces: WorkspaceSet, prompt: float, completion: float) -> None:
     folder = workspaces.project_folder / "configs"
     folder.mkdir(exist_ok=True)
@@ -238,7 +231,9 @@ def write_price(server: OpenAIServer, workspaces: WorkspaceSet, prompt: float, c
     (folder / "prices.yaml").write_text(f'prices:\n  "{name}": {entry}\n')
 
 
-def test_a_run_costs_what_the_table_says_and_an_unknown_price_is_no_zero(workspaces: WorkspaceSet) -> None:
+def test_a_run_costs_what_the_table_says_and_an_unknown_price_is_no_zero(
+    workspaces: WorkspaceSet, run: Any, asking: Any
+) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         assert run(asking(server), workspaces).cost_usd is None
         write_price(server, workspaces, 1.0, 1.0)
@@ -249,7 +244,7 @@ def test_a_run_costs_what_the_table_says_and_an_unknown_price_is_no_zero(workspa
 
 @pytest.mark.parametrize("kind", ["tokens", "cost_usd"])
 def test_a_budget_is_not_exceeded_at_any_concurrency_and_the_run_goes_on_with_more(
-    workspaces: WorkspaceSet, kind: str
+    workspaces: WorkspaceSet, kind: str, run: Any, asking: Any
 ) -> None:
     with OpenAIServer(lambda _: PROGRAM, latency_seconds=0.02) as server:
         write_price(server, workspaces, 1.0, 1.0)
@@ -268,21 +263,25 @@ def test_a_budget_is_not_exceeded_at_any_concurrency_and_the_run_goes_on_with_mo
     assert rest.calls == first.calls + len(server.calls) - calls  # what was used in vain stays spent
 
 
-def test_a_budget_too_small_for_one_call_makes_none(workspaces: WorkspaceSet) -> None:
+def test_a_budget_too_small_for_one_call_makes_none(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         report = run(asking(server, budget={"tokens": 5}), workspaces)
     assert (report.status, report.progress["done"], len(server.calls)) == ("budget_reached", 0, 0)
     assert report.note.startswith("budget.tokens: 0 of 5")
 
 
-def test_money_without_a_price_still_fails_loudly_and_names_the_table(workspaces: WorkspaceSet) -> None:
+def test_money_without_a_price_still_fails_loudly_and_names_the_table(
+    workspaces: WorkspaceSet, run: Any, asking: Any
+) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         report = run(asking(server, budget={"cost_usd": 5}), workspaces)
     assert report.status == "failed"
     assert "configs/prices.yaml" in report.note
 
 
-def test_figures_that_a_provider_does_not_give_are_counted_and_marked(workspaces: WorkspaceSet) -> None:
+def test_figures_that_a_provider_does_not_give_are_counted_and_marked(
+    workspaces: WorkspaceSet, run: Any, asking: Any
+) -> None:
     with OpenAIServer(lambda _: PROGRAM) as server:
         server.always = Fault.answering({"usage": None})
         write_price(server, workspaces, 1.0, 1.0)

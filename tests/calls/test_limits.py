@@ -11,8 +11,6 @@ import pytest
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import CallSettings, Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderEntry
-from prismenv.engine.campaign import run_campaign
-from prismenv.engine.report import RunReport
 from prismenv.finding.plugins import providers
 from prismenv.finding.recipes import load_recipe
 from prismenv.finding.workspace import WorkspaceSet
@@ -23,6 +21,8 @@ from prismenv.testing.openai_server import OpenAIServer
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, BudgetException, ConfigurationException
 from prismenv.words.usage import Usage
+
+SEARCH = {"concepts": ["loops", "sorting"], "difficulties": ["easy"]}
 
 pytestmark = pytest.mark.anyio
 Ask = Callable[..., ChatRequest]
@@ -115,6 +115,20 @@ async def test_tokens_in_a_minute_are_reserved_and_settled(ask: Ask) -> None:
             await all_of(transport, [ask("x", seed=number, params={"max_tokens": 50}) for number in range(4)])
     # Each is expected to use 50 and its prompt, and uses 30: a second one fits as soon as the first one ended.
     assert fake.times == pytest.approx([0, 1, 60, 61], abs=0.1)
+
+
+async def test_a_prompt_that_is_larger_than_the_limit_is_refused_with_what_to_do(ask: Ask) -> None:
+    limits = {"models": {"fake/m": {"tokens_per_minute": 50}}}
+    async with VirtualClock() as clock:
+        fake = Fake(clock, 1.0)
+        with wrapped(fake, clock, **limits) as transport:
+            with pytest.raises(AgentCommunicationException, match="tokens_per_minute is 50") as caught:
+                await transport.complete(ask("x" * 1000, params={"max_tokens": 10}))
+            assert caught.value.code == "limit_too_small"
+            assert "Raise tokens_per_minute" in (caught.value.hint or "")
+            assert fake.times == []
+            await transport.complete(ask("x", params={"max_tokens": 100}))  # one that may be is waited for
+    assert len(fake.times) == 1
 
 
 async def test_without_limits_nobody_waits(ask: Ask) -> None:
@@ -334,7 +348,9 @@ async def test_a_spent_budget_is_not_asked_again(ask: Ask) -> None:
     ],
     ids=["range", "provider", "model", "key", "type", "service"],
 )
-def test_what_a_recipe_has_wrong_is_told_with_file_and_line(workspaces: WorkspaceSet, lines: str, words: str) -> None:
+def test_what_a_recipe_has_wrong_is_told_with_file_and_line(
+    workspaces: WorkspaceSet, lines: str, words: str, run: Any
+) -> None:
     path = workspaces.project_folder / "wrong.yaml"
     path.write_text(f"environment: environment_caller\n{lines}\nmodels: {{default: simulated/weak}}\n")
 
@@ -347,25 +363,9 @@ def test_what_a_recipe_has_wrong_is_told_with_file_and_line(workspaces: Workspac
         load_and_run()
 
 
-def run(recipe: Recipe, workspaces: WorkspaceSet) -> RunReport:
-    async def main() -> RunReport:
-        return await run_campaign(recipe, workspaces=workspaces, folder=workspaces.project_folder, sink=lambda _: None)
-
-    return anyio.run(main)
-
-
-def asking(server: OpenAIServer, **changes: Any) -> Recipe:
-    base = {
-        "name": "asking",
-        "environment": "environment_caller",
-        "config": {"agents": ["challenge_designer", "problem_solver"]},
-        "models": {"default": f"openai@{server.url}/test-model"},
-        "search": {"concepts": ["loops", "sorting"], "difficulties": ["easy"]},
-    }
-    return Recipe.model_validate({**base, **changes})
-
-
-def test_a_model_that_fails_for_good_is_a_fault_of_the_infrastructure(workspaces: WorkspaceSet) -> None:
+def test_a_model_that_fails_for_good_is_a_fault_of_the_infrastructure(
+    workspaces: WorkspaceSet, run: Any, asking: Any
+) -> None:
     with OpenAIServer(lambda _: "```python\nreturn 1\n```") as server:
         fine, gone = None, Fault.error(503, "overloaded")
         server.script.extend([fine, gone, gone])
@@ -376,7 +376,7 @@ def test_a_model_that_fails_for_good_is_a_fault_of_the_infrastructure(workspaces
     assert len(server.calls) == 5
 
 
-def test_a_run_with_a_service_that_is_away_ends_as_failed(workspaces: WorkspaceSet) -> None:
+def test_a_run_with_a_service_that_is_away_ends_as_failed(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer(lambda _: "x") as server:
         server.always = Fault.error(500, "down")
         limits = {"tries": 2, "breaker_failures": 3, "breaker_seconds": 0.05}
@@ -385,7 +385,7 @@ def test_a_run_with_a_service_that_is_away_ends_as_failed(workspaces: WorkspaceS
     assert "answered 500: 'down'" in report.note
 
 
-def test_limits_of_a_recipe_hold_for_a_real_service(workspaces: WorkspaceSet) -> None:
+def test_limits_of_a_recipe_hold_for_a_real_service(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     answered, under_way = 0, []
 
     def respond(_: Any) -> str:
@@ -402,7 +402,7 @@ def test_limits_of_a_recipe_hold_for_a_real_service(workspaces: WorkspaceSet) ->
     assert (report.status, under_way) == ("finished", [1] * 16)
 
 
-def test_a_question_has_the_deadline_of_the_recipe(workspaces: WorkspaceSet) -> None:
+def test_a_question_has_the_deadline_of_the_recipe(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer(lambda _: "x", latency_seconds=30) as server:
         limits = {"timeout_seconds": 0.2, "tries": 1}
         report = run(asking(server, limits=limits), workspaces)
@@ -410,22 +410,12 @@ def test_a_question_has_the_deadline_of_the_recipe(workspaces: WorkspaceSet) -> 
     assert "no answer" in report.note
 
 
-def test_the_limits_may_change_when_a_run_is_resumed(workspaces: WorkspaceSet) -> None:
+def test_the_limits_may_change_when_a_run_is_resumed(workspaces: WorkspaceSet, run: Any, asking: Any) -> None:
     with OpenAIServer(lambda _: "```python\nreturn 1\n```") as server:
         chosen = asking(server, budget={"nodes": 1})
         first = run(chosen, workspaces)
         other = replace_limits(chosen)
-
-        async def main() -> RunReport:
-            return await run_campaign(
-                other,
-                workspaces=workspaces,
-                folder=workspaces.project_folder,
-                sink=lambda _: None,
-                resume=first.run_id,
-            )
-
-        assert anyio.run(main).status == "finished"
+        assert run(other, workspaces, resume=first.run_id).status == "finished"
 
 
 def replace_limits(recipe: Recipe) -> Recipe:

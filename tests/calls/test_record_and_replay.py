@@ -1,19 +1,19 @@
 """A recording repeats a run exactly, offline, and says what it does not hold."""
 
 import json
+import os
 import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext
-from prismenv.engine.campaign import plan_campaign, run_campaign
+from prismenv.engine.campaign import plan_campaign
 from prismenv.engine.report import RunReport
 from prismenv.finding.plugins import providers
 from prismenv.finding.workspace import WorkspaceSet
@@ -51,15 +51,6 @@ async def failure(transport: ChatTransport, request: ChatRequest) -> AgentCommun
 def recipe(**changes: Any) -> Recipe:
     base = {"name": "asking", "environment": "environment_caller", "search": SEARCH, "seed": 5}
     return Recipe.model_validate({**base, "config": {"agents": ["challenge_designer", "problem_solver"]}, **changes})
-
-
-def run(chosen: Recipe, workspaces: WorkspaceSet, **options: Any) -> RunReport:
-    async def main() -> RunReport:
-        return await run_campaign(
-            chosen, workspaces=workspaces, folder=workspaces.project_folder, sink=lambda _: None, **options
-        )
-
-    return anyio.run(main)
 
 
 def trail(report: RunReport) -> list[Any]:
@@ -167,7 +158,7 @@ async def test_the_search_for_the_nearest_is_bounded(tmp_path: Path, ask: Ask) -
 
 
 @pytest.mark.parametrize("model", ["simulated/weak", "simulated/flaky"])
-def test_a_run_is_repeated_exactly_and_offline(workspaces: WorkspaceSet, model: str) -> None:
+def test_a_run_is_repeated_exactly_and_offline(workspaces: WorkspaceSet, model: str, run: Any) -> None:
     many = {**SEARCH, "repeats": 5}
     first = run(recipe(models={"default": model}, record="calls.jsonl", search=many), workspaces, clock=ManualClock())
     lines = (workspaces.project_folder / "calls.jsonl").read_text().splitlines()
@@ -180,7 +171,7 @@ def test_a_run_is_repeated_exactly_and_offline(workspaces: WorkspaceSet, model: 
     assert again.simulated  # what the calls say of themselves is repeated too
 
 
-def test_a_resumed_run_adds_to_its_recording_and_all_of_it_is_repeated(workspaces: WorkspaceSet) -> None:
+def test_a_resumed_run_adds_to_its_recording_and_all_of_it_is_repeated(workspaces: WorkspaceSet, run: Any) -> None:
     short = recipe(models={"default": "simulated/weak"}, record="calls.jsonl", budget={"nodes": 2})
     first = run(short, workspaces)
     whole = short.model_copy(update={"budget": recipe().budget})
@@ -190,7 +181,7 @@ def test_a_resumed_run_adds_to_its_recording_and_all_of_it_is_repeated(workspace
     assert (again.status, trail(again)) == ("finished", trail(done))
 
 
-def test_a_replay_in_which_nothing_matches_is_a_failed_run(workspaces: WorkspaceSet) -> None:
+def test_a_replay_in_which_nothing_matches_is_a_failed_run(workspaces: WorkspaceSet, run: Any) -> None:
     run(recipe(models={"default": "simulated/weak"}, record="calls.jsonl"), workspaces)
     other = run(recipe(models={"default": "replay/calls.jsonl"}, seed=6), workspaces)
     assert other.status == "failed"
@@ -200,7 +191,7 @@ def test_a_replay_in_which_nothing_matches_is_a_failed_run(workspaces: Workspace
     assert other.progress["done"] < 6 + 8  # it did not try all in vain
 
 
-def test_a_replay_in_which_some_match_counts_these_and_shows_the_others(workspaces: WorkspaceSet) -> None:
+def test_a_replay_in_which_some_match_counts_these_and_shows_the_others(workspaces: WorkspaceSet, run: Any) -> None:
     run(recipe(models={"default": "simulated/weak"}, record="calls.jsonl", budget={"nodes": 4}), workspaces)
     again = run(recipe(models={"default": "replay/calls.jsonl"}), workspaces)
     assert again.status == "finished"
@@ -262,6 +253,7 @@ async def test_after_a_line_that_did_not_fit_nothing_is_written_behind_it(tmp_pa
 
 def test_a_recording_is_not_written_to_under_another_name_of_what_is_replayed(
     workspaces: WorkspaceSet,
+    run: Any,
 ) -> None:
     assert run(recipe(models={"default": "simulated/gpt-4o"}, record="calls.jsonl"), workspaces).status == "finished"
     (workspaces.project_folder / "link.jsonl").symlink_to("calls.jsonl")
@@ -314,6 +306,13 @@ def test_a_file_of_something_else_is_not_written_to(tmp_path: Path, content: byt
     assert caught.value.key == ("record",)
 
 
+def test_a_pipe_is_no_recording_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationException, match="no regular file") as caught:
+        Recording(tmp_path / "pipe", ManualClock())
+    assert caught.value.key == ("record",)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -324,7 +323,7 @@ def test_a_file_of_something_else_is_not_written_to(tmp_path: Path, content: byt
     ids=["folder", "itself", "service"],
 )
 def test_a_recording_that_cannot_be_is_an_error_of_the_recipe(
-    workspaces: WorkspaceSet, changes: dict[str, Any], words: str
+    workspaces: WorkspaceSet, changes: dict[str, Any], words: str, run: Any
 ) -> None:
     run(recipe(models={"default": "simulated/weak"}, record="calls.jsonl"), workspaces)
     with pytest.raises(ConfigurationException, match=words) as caught:

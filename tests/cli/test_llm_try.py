@@ -137,15 +137,36 @@ def test_a_real_models_unknown_price_is_unknown_and_not_zero(try_role: Try) -> N
     assert "cost: unknown" in out
 
 
-def test_the_recipes_cache_is_used_and_its_budget_is_said_to_be_that_of_runs(try_role: Try) -> None:
+def test_the_recipes_cache_is_used(try_role: Try) -> None:
     with OpenAIServer(lambda _: '{"score": 3}') as server:
         words = ("scorer", "--input", "answer=4", "--model", f"openai@{server.url}/test-model", "--json")
-        settings = ("--set", "cache=true", "--set", "budget.tokens=1")
         for cached in (0, 1):
-            code, out, err = try_role(*words, *settings)
+            code, out, _ = try_role(*words, "--set", "cache=true")
             assert (code, json.loads(out)["usage"]["cached"]) == (0, cached)
-            assert "budget holds for runs" in err
         assert len(server.calls) == 1
+
+
+def test_what_the_recipes_budget_has_no_room_for_is_not_asked(try_role: Try) -> None:
+    with OpenAIServer(lambda _: '{"score": 3}') as server:
+        model = f"openai@{server.url}/test-model"
+        code, _, err = try_role("scorer", "-i", "answer=4", "--model", model, "--set", "budget.tokens=1")
+        assert (code, len(server.calls)) == (2, 0)
+        assert "budget.tokens: 0 of 1" in err
+
+
+def test_money_is_not_spent_on_where_nobody_knows_the_price(try_role: Try) -> None:
+    with OpenAIServer(lambda _: "no JSON") as server:  # so that it would be asked again
+        model = f"openai@{server.url}/test-model"
+        code, _, err = try_role("scorer", "-i", "answer=4", "--model", model, "--set", "budget.cost_usd=1")
+        assert (code, len(server.calls)) == (2, 1)
+        assert "is unknown, so it cannot be held" in err
+
+
+def test_an_input_that_is_no_text_is_the_users_slip(try_role: Try, tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    for value in ("caf\udce9", "@latin.txt"):  # the first is how the system hands over what is not UTF-8
+        code, _, err = try_role("scorer", "--input", f"answer={value}", "--model", "simulated/weak")
+        assert (code, "no UTF-8 text" in err) == (2, True)
 
 
 def test_a_service_that_is_not_there_is_exit_code_3(try_role: Try) -> None:

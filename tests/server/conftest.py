@@ -1,7 +1,8 @@
 """The service over a scripted model, on a free port of the loopback, and clients for it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,14 +11,18 @@ import pytest
 
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.recipe import HttpInterface
+from prismenv.contracts.sessions import SessionArchive
 from prismenv.server.limits import ServiceLimits
 from prismenv.server.serving import RunningService, Served, ServeSettings, running_service
 from prismenv.server.tokens import Tokens
 from prismenv.sessions.agentfile import AgentFile
 from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.http import HttpInterfaceClient
-from prismenv.sessions.local import InProcessInterface
+from prismenv.sessions.keeping import SessionKeeper
+from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.retry import RetryPolicy
+from prismenv.store.servicestore import open_service_book
+from prismenv.store.sessionstore import open_sessions
 from prismenv.testing.transport import ScriptedTransport
 
 FENCED = "```python\ndef solution():\n    return 1\n```"
@@ -52,12 +57,18 @@ AGENTS = (
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
-    """`await until(condition)`: a test that waits for what never comes fails by its own limit."""
+def until() -> Callable[[Callable[[], Any]], Awaitable[None]]:
+    """`await until(condition)`: a test that waits for what never comes fails by its own limit.
 
-    async def wait(condition: Callable[[], bool]) -> None:
+    A condition may be asynchronous.
+    """
+
+    async def wait(condition: Callable[[], Any]) -> None:
         with anyio.fail_after(60):
-            while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            while True:
+                holds = condition()
+                if await holds if isinstance(holds, Awaitable) else holds:
+                    return
                 await anyio.sleep(0.01)
 
     return wait
@@ -69,32 +80,53 @@ def agents() -> dict[str, AgentFile]:
 
 
 @pytest.fixture
-def in_process(agents: dict[str, AgentFile]) -> Callable[[ScriptedTransport], InProcessInterface]:
+def in_process(agents: dict[str, AgentFile]) -> Callable[..., InProcessInterface]:
     quick = RetryPolicy(tries=3, first_seconds=0.001)
 
-    def build(transport: ScriptedTransport) -> InProcessInterface:
+    def build(transport: ScriptedTransport, archive: SessionArchive | None = None) -> InProcessInterface:
         clock = SystemClock()
-        return InProcessInterface(agents, lambda _: guarded(transport, clock, quick), clock)
+        tuning = LocalTuning(keeper=None if archive is None else SessionKeeper(archive, clock))
+        return InProcessInterface(agents, lambda _: guarded(transport, clock, quick), clock, tuning=tuning)
 
     return build
+
+
+async def _has_no_sessions(running: RunningService) -> bool:
+    return not await running.service.sessions("")
+
+
+@pytest.fixture
+def has_no_sessions() -> Callable[[RunningService], Awaitable[bool]]:
+    """A condition for `until`."""
+    return _has_no_sessions
 
 
 Serve = Callable[..., AbstractAsyncContextManager[RunningService]]
 
 
 @pytest.fixture
-def serve(in_process: Callable[[ScriptedTransport], InProcessInterface], agents: dict[str, AgentFile]) -> Serve:
-    """`serve(transport, tokens=…, **limits)`: a service that listens."""
+def serve(in_process: Callable[..., InProcessInterface], agents: dict[str, AgentFile]) -> Serve:
+    """`serve(transport, tokens=…, store=FILE, **limits)`: a service that listens, a worker where there is a store."""
 
     @asynccontextmanager
     async def start(
-        transport: ScriptedTransport | None = None, *, tokens: tuple[str, ...] = (), **limits: Any
+        transport: ScriptedTransport | None = None,
+        *,
+        tokens: tuple[str, ...] = (),
+        store: Path | None = None,
+        **limits: Any,
     ) -> AsyncIterator[RunningService]:
         transport = transport or ScriptedTransport(ANSWERS)
         settings = ServeSettings(port=0, tokens=Tokens(tokens), limits=ServiceLimits(**limits))
-        served = Served(in_process(transport), tuple(sorted(agents)), lambda role: f"scripted/{role}")
-        async with running_service(served, settings) as running:
-            yield running
+        with ExitStack() as stack:
+            archive = book = None
+            if store is not None:
+                archive = stack.enter_context(closing(open_sessions(store)))
+                book = stack.enter_context(closing(open_service_book(store)))
+            interface = in_process(transport, archive)
+            served = Served(interface, tuple(sorted(agents)), lambda role: f"scripted/{role}", book)
+            async with running_service(served, settings) as running:
+                yield running
 
     return start
 

@@ -47,7 +47,7 @@ async def test_a_client_that_goes_away_has_its_call_cancelled_and_the_session_st
 
 
 async def test_cancelling_our_client_cancels_the_call(
-    serve: Any, connect: Any, held: HeldTransport, until: Any
+    serve: Any, connect: Any, held: HeldTransport, until: Any, has_no_sessions: Any
 ) -> None:
     async with serve(held) as running, connect(running) as client:
         session = await client.initialize_session(SOLVER)
@@ -56,7 +56,7 @@ async def test_cancelling_our_client_cancels_the_call(
             await until(lambda: held.begun == 1)
             group.cancel_scope.cancel()
         await until(lambda: held.cancelled == 1)
-        await until(lambda: not running.service.sessions(""))
+        await until(lambda: has_no_sessions(running))
 
 
 async def test_a_task_outlives_a_broken_poll_and_is_cancelled_when_nobody_comes(

@@ -110,8 +110,7 @@ async def test_an_open_address_needs_a_token(host: str) -> None:
 
 
 async def test_a_port_that_is_taken_and_an_address_that_is_not_are_told() -> None:
-    listener, local = listen("127.0.0.1", 0, open_to_all=True)
-    assert local
+    listener = listen("127.0.0.1", 0, open_to_all=True)
     assert listener.proto == socket.IPPROTO_TCP  # else answers wait for the client's delayed acknowledgements
     with listener:
         with pytest.raises(ConfigurationException, match="another server listens there") as caught:
@@ -147,20 +146,20 @@ BODIES = [
     (b'{"session_id": ' + b"1" * 5000 + b"}", 400, "no JSON"),
     (b"[" * 100_000, 400, "no JSON"),
     (b'{"input_data": {"a": ' + b"[" * 200 + b"]" * 200 + b"}}", 422, "levels deep"),
-    (b"[]", 422, "found an array; expected an object"),
+    (b"[]", 422, "found a list; expected an object"),
     (b"null", 422, "found null; expected an object"),
     (b"{}", 422, "session_id: found null"),
     (b'{"session_id": ""}', 422, "session_id"),
     (b'{"session_id": 7}', 422, "session_id: found a number"),
     (b'{"session_id": "a\\u0000b"}', 422, "printable"),
     (b'{"session_id": "' + b"s" * 201 + b'"}', 422, "200"),
-    (b'{"session_id": "s", "role": ["problem_solver"]}', 422, "role: found an array"),
+    (b'{"session_id": "s", "role": ["problem_solver"]}', 422, "role: found a list"),
     (b'{"session_id": "s", "role": "no such"}', 404, "no agent file for the role"),
-    (b'{"session_id": "s", "role": "problem_solver", "input_data": []}', 422, "input_data: found an array"),
+    (b'{"session_id": "s", "role": "problem_solver", "input_data": []}', 422, "input_data: found a list"),
     (b'{"session_id": "s", "role": "problem_solver", "input_data": {"a": "\\ud800"}}', 422, "surrogate"),
     (b'{"session_id": "s", "role": "problem_solver", "input_data": {"problem": "x"}}', 422, "problem_statement"),
     (b'{"session_id": "s", "role": "problem_solver", "seed": "7"}', 422, "seed: found '7'"),
-    (b'{"session_id": "s", "role": "problem_solver", "seed": true}', 422, "seed: found a boolean"),
+    (b'{"session_id": "s", "role": "problem_solver", "seed": true}', 422, "seed: found true or false"),
     (b'{"session_id": "s", "role": "problem_solver", "labels": 1}', 422, "labels: found a number"),
 ]
 
@@ -171,7 +170,7 @@ async def test_a_body_that_is_not_as_it_should_be_is_told_what_is_wrong(serve: A
             refused = await client.post("/interact", content=body, headers=JSON)
             assert refused.status_code == status, (body[:80], refused.text)
             assert says in refused.json()["detail"]
-        assert all(session["exchanges"] == 0 for session in running.service.sessions("").values())
+        assert all(session["exchanges"] == 0 for session in (await running.service.sessions("")).values())
         assert (await client.post("/interact", json=question())).status_code == 200
 
 
@@ -211,10 +210,10 @@ async def test_there_is_an_end_to_sessions_and_to_questions(serve: Any, http: An
         assert (await client.post("/interact", json=question(session_id="c"))).status_code == 200
 
 
-async def test_a_session_that_nobody_uses_is_forgotten(serve: Any, http: Any, until: Any) -> None:
+async def test_a_session_that_nobody_uses_is_forgotten(serve: Any, http: Any, until: Any, has_no_sessions: Any) -> None:
     async with serve(idle_seconds=0.2) as running, http(running) as client:
         await client.post("/interact", json=question())
-        await until(lambda: not running.service.sessions(""))
+        await until(lambda: has_no_sessions(running))
         assert (await client.get("/session_history/s-1")).status_code == 404
 
 

@@ -122,7 +122,7 @@ async def test_our_client_gets_its_answers_in_each_dialect(serve: Any, connect: 
         assert (await client.interact(session, SOLVER, PROBLEM)).text.strip() == CODE
         await client.interact(session, SOLVER, {"error_feedback": "failed"})
         await client.cleanup_session(session)
-        assert not running.service.sessions("")
+        assert not await running.service.sessions("")
     assert [message.role for message in transport.requests[-1].messages] == ["system", "user", "assistant", "user"]
 
 

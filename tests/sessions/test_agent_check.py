@@ -1,5 +1,6 @@
 """`agents check` finds all that is wrong with agent files, each with its line."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ def test_one_bad_file_hides_no_other_and_each_is_told_with_its_place(tmp_path: P
     assert found["named"] == ["1 role: found 'other'; expected 'named', as the file is called"]
     assert len(found["unclosed"]) == 1
     assert found["unclosed"][0].split()[0].isdigit()
+
+
+def test_what_is_no_file_at_all_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    write(tmp_path, good=SOUND.format(role="good"))
+    (tmp_path / "agents" / "gone.yaml").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "agents" / "pipe.yaml")
+    gone, good, pipe = check(tmp_path)
+    assert not good.problems
+    assert "No such file" in said(gone)[0]
+    assert "no regular file" in said(pipe)[0]
+    agents = load_agents(workspaces(tmp_path))
+    assert (list(agents), sorted(agents.broken)) == (["good"], ["gone", "pipe"])
 
 
 def test_two_files_for_one_role_are_a_problem_of_the_second(tmp_path: Path) -> None:

@@ -107,6 +107,11 @@ def test_calls_of_a_store_without_a_cache_are_read_as_not_cached(file: Path, sto
         connection.execute("DROP TABLE answers")
         for column in ("phase", "environment"):
             connection.execute(f"ALTER TABLE nodes DROP COLUMN {column}")
+        service = ("service_conversations", "service_sessions", "service_tasks", "service_workers")
+        for table in ("session_exchanges", *service):
+            connection.execute(f"DROP TABLE {table}")
+        for column in ("exchanges", "last_key", "last_outcome"):
+            connection.execute(f"ALTER TABLE sessions DROP COLUMN {column}")
         connection.execute("DELETE FROM schema_version WHERE version > 2")
         connection.commit()
     with closing(open_store(file)) as newer:

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from loguru import logger
+
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import ModelLimits
 from prismenv.sessions.calls.throttle import Entry, Throttle
@@ -30,6 +32,7 @@ class Gate:
         self._throttle = Throttle()
         self._queue: deque[Waiter] = deque()
         self._users: list[ModelLimits] = []
+        self._told_large = False
 
     def join(self, limits: ModelLimits) -> None:
         """A run opens that wants these limits held."""
@@ -46,6 +49,31 @@ class Gate:
                 given = [value for user in self._users if (value := getattr(user, name)) is not None]
                 setattr(self._throttle, name, min(given, default=None))
             self._wake_first()
+
+    def refuse_larger(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """`limit_too_small` for a prompt that alone is more than a minute's tokens: no wait would make room for it.
+
+        With the answer that is allowed it may be more too; that is waited for, and said once.
+        """
+        most = self._throttle.tokens_per_minute
+        if most is None or prompt_tokens + completion_tokens <= most:
+            return
+        together = prompt_tokens + completion_tokens
+        if prompt_tokens > most:
+            raise AgentCommunicationException(
+                f"{self.name}: tokens_per_minute is {most}, and this prompt alone has about {prompt_tokens}",
+                code="limit_too_small",
+                subject=self.name,
+                hint=f"Raise tokens_per_minute in limits to at least {together}, or leave it out.",
+            )
+        if not self._told_large:
+            self._told_large = True
+            logger.warning(
+                "{}: tokens_per_minute is {}, and a call may use {}: there is one such call a minute at most",
+                self.name,
+                most,
+                together,
+            )
 
     async def enter(self, tokens: int, deadline: float | None) -> Entry:
         """Wait for a place; `rate_limited` at once where there can be none before the deadline."""

@@ -18,8 +18,10 @@ class Limited(Wrapper):
         self._expectation = expectation
 
     async def complete(self, request: ChatRequest) -> ChatReply:
-        tokens = sum(self._expectation.of(request))
-        async with passing(self._gates, tokens, request.deadline) as passage:
+        prompt, completion = self._expectation.of(request)
+        for gate in self._gates:
+            gate.refuse_larger(prompt, completion)
+        async with passing(self._gates, prompt + completion, request.deadline) as passage:
             reply = await self._inner.complete(request)
             passage.used_tokens = reply.usage.tokens
         self._expectation.learn(reply.usage)

@@ -41,6 +41,8 @@ class Recording:
         self._broken: str | None = None  # why a line was not written whole; nothing may stand behind a part of one
         try:
             if path.exists():
+                if not path.is_file():  # to open a pipe would wait for its other end
+                    raise self._unusable("is no regular file; name a file")
                 with path.open("rb") as file:
                     first = file.read(len(_BEGIN))
                 if is_packed(first) or not _BEGIN.startswith(first):

@@ -26,6 +26,7 @@ from split_notices import Listener, warned
 from split_proxies import Proxies
 from split_remote import RemoteClass, number_of, waiting
 from split_rewrites import Rewrite, place_of, place_of_records
+from split_texts import Texts
 from split_wire import ClosedError, Wire
 
 Ending = Callable[[str, str], Any]  # tells the parent why the run is over; never returns
@@ -54,6 +55,7 @@ class JudgeLink:
         self.read_only = False  # whether it gets copies of them
         self.lender: Lender | None = None  # of files, where the suite speaks of any
         self.imports = Imports()
+        self.texts = Texts()
         self._listener = Listener()
         self._set: list[Rewrite] = []  # attributes of the tests' records that the running call has set
         self._printed = 0

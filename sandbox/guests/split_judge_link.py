@@ -54,8 +54,7 @@ class JudgeLink:
         self.rewrites: list[Rewrite] = []  # arguments that were changed in place
         self.read_only = False  # whether it gets copies of them
         self.lender: Lender | None = None  # of files, where the suite speaks of any
-        self.imports = Imports()
-        self.texts = Texts()
+        self.imports, self.texts = Imports(), Texts()
         self._listener = Listener()
         self._set: list[Rewrite] = []  # attributes of the tests' records that the running call has set
         self._printed = 0

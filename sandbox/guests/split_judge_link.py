@@ -57,8 +57,7 @@ class JudgeLink:
         self.imports, self.texts = Imports(), Texts()
         self._listener = Listener()
         self._set: list[Rewrite] = []  # attributes of the tests' records that the running call has set
-        self._printed = 0
-        self._most_printed = 0
+        self._printed = self._most_printed = 0
         self._turn = RLock()
         self._next_shared = 1
         self._fresh: list[int] = []

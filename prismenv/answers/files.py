@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from prismenv.answers.fences import Block, fenced_blocks, without_thoughts
+from prismenv.answers.syntax import read
 from prismenv.words.fileset import FileSet
 
 FEWEST = 2  # one file is a program, and extract_code finds it whatever it is called
 _PATH = r"(?:\./)?[\w-][\w.-]*(?:/[\w-][\w.-]*)*\.[A-Za-z]\w{0,9}"
 _IN_INFO = re.compile(rf"(?:^|[\s:=\"'{{])({_PATH})(?=$|[\s\"'}}:])")
 _ABOVE = re.compile(
-    rf"(?:[-*+#>]+\s*|\d+[.)]\s*)?[*_`\s]*?(?:(?:file|filename|path)\b[\s:]*)?[*`\s:]*({_PATH})[*`\s]*(?:\([^()]*\))?[*\s:]*",
+    rf"(?:[-*+#>]+\s*)?(?:\d+[.)]\s*)?[*`\s]*(?:(?:file|filename|path)\b[\s:]*)?[*`\s:]*({_PATH})[*`\s]*(?:\([^()]*\))?[*\s:]*",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(rf"[^`]*`({_PATH})`[^`]*:\s*")
@@ -26,6 +27,7 @@ _COMMENT = re.compile(
     rf"\s*(?:#|//|--|;|/\*|<!--)\s*(?:(?:file|filename|path)\s*:\s*)?({_PATH})\s*(?:\*/|-->)?\s*", re.IGNORECASE
 )
 _TESTS = re.compile(r"(?:.*/)?(?:tests?/.*|test_[^/]*|[^/]*_tests?\.py|tests\.py|conftest\.py)")
+_MARKED = re.compile(r"\sentry$")
 _LONGEST_LINE = 500
 
 
@@ -33,27 +35,31 @@ def extract_files(text: str, *, entry: str | None = None, given: Mapping[str, st
     """The files of an answer; None where it labels fewer than two, or where they are no solution together.
 
     `given` are files that are there anyway: those of the answer take their places, and a single one is enough then.
-    `entry` is the file whose names the tests find, where there is one of that name; else it is found as FileSet says.
+    `entry` is the file whose names the tests find. Where there is none of that name it is the one that is marked
+    (`python title="bank.py" entry`), one of a usual name (FileSet says which), else the answer's first module.
     """
-    files = labelled_files(text)
-    if len(files) < (1 if given else FEWEST):
+    blocks = _labelled(text)
+    if len(blocks) < (1 if given else FEWEST) or read(text) is not None:  # a program, whose texts hold such blocks
         return None
-    together = {**(given or {}), **files}
-    try:
-        return FileSet(files=together, entry=entry if entry in together else None)
-    except ValidationError:
-        return None
+    files = {**(given or {}), **{path: block.text.rstrip("\n") + "\n" for path, block in blocks.items()}}
+    marked = [path for path, block in blocks.items() if _MARKED.search(block.info)]
+    modules = [path for path in blocks if path.endswith(".py")]
+    for chosen in (*[each for each in (entry, *marked) if each in files], None, *modules[:1]):
+        try:
+            return FileSet(files=files, entry=chosen)
+        except ValidationError:
+            continue
+    return None
 
 
-def labelled_files(text: str) -> dict[str, str]:
-    """The blocks that say which file they are: their texts by path. Tests are left out."""
+def _labelled(text: str) -> dict[str, Block]:
+    """The blocks that say which file they are, by path. Tests are left out."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    found: dict[str, str] = {}
+    found: dict[str, Block] = {}
     for block in fenced_blocks(without_thoughts(text)):
         path = _path_of(block)
         if path and not _TESTS.fullmatch(path):
-            found.pop(path, None)
-            found[path] = block.text.rstrip("\n") + "\n"
+            found[path] = block
     return found
 
 

@@ -68,14 +68,13 @@ class FileSet(FrozenModel):
         return self.files[self.main]
 
     def listing(self) -> str:
-        """All of it for people and models: a fenced block for each file, with its path; the entry comes first.
+        """All of it for people and models: a fenced block for each file, with its path; the entry comes first, marked.
 
         `extract_files` reads it back, but for what files end with: that becomes one line end.
         """
-        return "\n\n".join(_block(path, self.files[path]) for path in sorted(self.files, key=self._place))
-
-    def _place(self, path: str) -> tuple[bool, str]:
-        return path != self.main, path
+        main = self.main
+        others = [_block(path, self.files[path]) for path in sorted(self.files) if path != main]
+        return "\n\n".join([_block(main, self.files[main], " entry"), *others])
 
     def modules(self) -> dict[str, str]:
         """The modules by their dotted names, with their paths; the empty one for a folder that only holds modules.
@@ -123,11 +122,11 @@ class FileSet(FrozenModel):
         return top[0] if len(top) == 1 else packages[0] if not top and len(packages) == 1 else ""
 
 
-def _block(path: str, text: str) -> str:
+def _block(path: str, text: str, mark: str = "") -> str:
     longest = max(map(len, re.findall("`{3,}", text)), default=2)
     fence = "`" * (longest + 1)
     kind = "python" if path.endswith(".py") else path.rpartition(".")[2] if "." in path else ""
-    return f'{fence}{kind} title="{path}"\n{text.rstrip(chr(10))}\n{fence}'
+    return f'{fence}{kind} title="{path}"{mark}\n{text.rstrip(chr(10))}\n{fence}'
 
 
 def is_reserved(name: str) -> bool:

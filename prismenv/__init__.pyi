@@ -21,6 +21,8 @@ from prismenv.contracts.transport import ProviderContext as ProviderContext
 from prismenv.contracts.transport import ProviderEntry as ProviderEntry
 from prismenv.finding.discovery import discover_environments as discover_environments
 from prismenv.finding.jsonlines import read_json_lines as read_json_lines
+from prismenv.isolation.blocking import BlockingSandbox as BlockingSandbox
+from prismenv.isolation.sandbox import Sandbox as Sandbox
 from prismenv.words.chat import ChatMessage as ChatMessage
 from prismenv.words.chat import ChatReply as ChatReply
 from prismenv.words.chat import ChatRequest as ChatRequest

@@ -1,4 +1,4 @@
-"""A sandbox for programs that have no event loop."""
+"""A sandbox for scripts, which have no event loop."""
 
 from contextlib import ExitStack
 from functools import partial
@@ -6,17 +6,21 @@ from typing import Self
 
 from anyio.from_thread import start_blocking_portal
 
-from prismenv.contracts.jail import Sandbox
+from prismenv.contracts.jail import Sandbox as SandboxContract
+from prismenv.isolation.sandbox import Sandbox
 from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
 
 
 class BlockingSandbox:
-    """The same calls as Sandbox, each waiting for its answer, within its `with` block. Threads may share it."""
+    """The same calls as Sandbox, each waiting for its answer, within its `with` block. Threads may share it.
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    `sandbox` is one that is not open yet; None: `Sandbox()`.
+    """
+
+    def __init__(self, sandbox: SandboxContract | None = None) -> None:
+        self._sandbox = sandbox or Sandbox()
         self._stack = ExitStack()
 
     @property

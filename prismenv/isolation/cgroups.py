@@ -128,6 +128,9 @@ class SlotGroup:
         with _refused(str(self._memory)):
             for folder in dict.fromkeys(self._folders.values()):
                 _write(folder / "cgroup.procs", str(pid))
+
+    def begin_run(self) -> None:
+        """Count kills from here: those of an earlier run, or of another zygote of the slot, are not this run's."""
         self._kills = self.kills()
 
     def limit_tasks(self, tasks: int) -> None:
@@ -162,9 +165,8 @@ class SlotGroup:
         return int(count.split()[0]) if found else 0
 
     def has_killed(self) -> bool:
-        """Whether there were kills since the last time that this was asked."""
-        before, self._kills = self._kills, self.kills()
-        return self._kills > before
+        """Whether there were kills since the run began."""
+        return self.kills() > self._kills
 
     def remove(self) -> None:
         """Remove the group; one that somebody is still in stays, for the next who leases the slot."""

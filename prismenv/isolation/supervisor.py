@@ -187,7 +187,10 @@ class Supervisor:
             return "cpu_seconds"
         resident = [sum(use.resident_bytes for use in uses) for uses in used]
         self._seen_memory = max(self._seen_memory, resident[-1])
-        over = ["memory_bytes" if each > limits.memory_bytes else None for each in resident]
+        return self._first_of(["memory_bytes" if each > limits.memory_bytes else None for each in resident])
+
+    def _first_of(self, over: Sequence[str | None]) -> str | None:
+        """A limit that a guest is over, or that the kernel has ended a part of its run for; the main guest's first."""
         found = [limit or each.guest.exceeded() for limit, each in zip(over, self._guests, strict=True)]
         self._ending.of_partner = self._partner is not None and found[0] is None and found[-1] is not None
         return found[0] or found[-1]
@@ -202,8 +205,8 @@ class Supervisor:
         now = time.monotonic()
         for each in self._guests:
             each.drain(self._printed)
-        if self._ending.stopped_by is None:
-            self._ending.stopped_by = self._broken()
+        if self._ending.stopped_by is None:  # what happened since the last look counts as if one had seen it
+            self._ending.stopped_by = self._broken() or self._first_of([None] * len(self._guests))
         self._tell(exits, now)
 
     def _let_leave(self, partner: Watched) -> None:

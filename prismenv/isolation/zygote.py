@@ -136,6 +136,7 @@ class Zygote:
                 spare = MEMORY_SLACK_BYTES + PAYLOAD_COPIES * request.payload_bytes
                 self._group.limit_memory(limits.memory_bytes + (spare // SPARE_STEP_BYTES + 1) * SPARE_STEP_BYTES)
                 self._group.limit_tasks(tasks + 1)
+                self._group.begin_run()
             message = f"run {self._runs} {request.entry} {limits.file_bytes} {tasks} {request.folder}"
             socket.send_fds(self._control, [os.fsencode(message)], descriptors)
         except (OSError, SandboxException) as error:
@@ -309,7 +310,7 @@ class ZygoteGuest(Guest):
             if not self._take_end(END_SECONDS):
                 self._lost = "the zygote did not end a run in time"
                 self._zygote.close()
-        use, killed_for = self._use, self.exceeded()  # asked always: the next run's count begins here
+        use, killed_for = self._use, self.exceeded()
         if use is not None and use.status != -signal.SIGKILL:
             return Exit(use.status, use.user_seconds + use.system_seconds, use.peak_bytes)
         if use is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from prismenv.contracts.jail import Sandbox
 from prismenv.isolation import zygote
@@ -97,6 +98,47 @@ async def test_a_zygote_that_was_killed_during_a_run_is_replaced_and_the_run_is_
             for pid in zygotes:
                 os.kill(pid, signal.SIGKILL)
     assert [verdict.outcome for verdict in verdicts] == ["passed"], verdicts[0].output
+
+
+OVERSPENDING = """
+import sys
+from prismenv import BlockingSandbox, Limits, Sandbox
+solution = '''
+import os, time
+def spend():
+    time.sleep(1)
+    for _ in range(3):
+        if os.fork() == 0:
+            held = b"x" * (40 * 2**20)
+            time.sleep(1)
+            os._exit(0)
+    return [os.wait()[1] for _ in range(3)]
+'''
+tests = "def test_a(): assert spend()"
+with BlockingSandbox(Sandbox(require="full", workers=1)) as sandbox:
+    sandbox.judge("def spend(): return 1", tests)
+    print("ready", flush=True)
+    print(sandbox.judge(solution, tests, limits=Limits(memory_bytes=64 * 2**20, wall_seconds=60)).outcome)
+    print(sandbox.judge("def spend(): return 1", tests).outcome)
+"""
+
+
+async def test_a_child_that_the_kernel_ended_for_memory_counts_though_nobody_looked_meanwhile(
+    new_sandbox: NewSandbox,
+) -> None:
+    async with new_sandbox("full"):
+        """It is to be had here."""
+    process = await anyio.open_process([sys.executable, "-c", OVERSPENDING], stderr=None)
+    async with process:
+        assert process.stdout is not None
+        lines = BufferedByteReceiveStream(process.stdout)
+        assert await lines.receive_until(b"\n", 100) == b"ready"
+        await anyio.sleep(0.5)  # the run has begun and sleeps; where it has not, the limit is seen by a look
+        process.send_signal(signal.SIGSTOP)
+        await anyio.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        assert await lines.receive_until(b"\n", 100) == b"out_of_memory"
+        assert await lines.receive_until(b"\n", 100) == b"passed"
 
 
 async def test_a_zygote_that_has_served_long_is_replaced_beside_the_runs(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from prismenv.contracts.jail import Sandbox
+from prismenv import Sandbox
 from prismenv.contracts.recipe import SandboxSettings
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.choice import open_sandbox
@@ -235,6 +235,29 @@ async def test_the_scripted_sandbox_answers_by_function_and_keeps_what_it_was_as
         assert await sandbox.probe() == {"scripted": "ok"}
     assert sandbox.judged == [("good", "t"), ("bad", "t")]
     assert sandbox.ran == [("p", "i")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"isolation": "ful"}, r"isolation: found 'ful'; expected .*full"),
+        ({"verdict": "spilt"}, "verdict: found 'spilt'"),
+        ({"limits": {"wal_seconds": 1}}, "Did you mean wall_seconds"),
+        ({"workers": 0}, "workers: found 0; expected at least 1"),
+        ({"packages": ["no-such-package"]}, "no-such-package"),
+    ],
+)
+def test_a_wrong_argument_of_the_public_sandbox_is_told_at_once(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationException, match=message):
+        Sandbox(**arguments)
+
+
+async def test_the_public_sandbox_judges_and_runs_as_its_arguments_say() -> None:
+    async with Sandbox(isolation="portable", verdict="shared", limits={"wall_seconds": 20}, workers=1) as sandbox:
+        verdict = await sandbox.judge("def one(): return 1", "def test_one(): assert one() == 1")
+        assert (verdict.success, verdict.verdict_mode, verdict.isolation) == (True, "shared", "portable")
+        assert (await sandbox.run("print(input())", stdin="hello")).stdout == "hello\n"
+        assert (await sandbox.probe())["wall_limit"] == "ok"
 
 
 async def test_a_request_that_names_one_limit_leaves_the_others_as_they_were() -> None:

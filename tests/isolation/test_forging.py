@@ -26,6 +26,7 @@ from prismenv.words.limits import Limits
 from prismenv.words.verdict import Verdict, VerdictMode
 
 FORMS = ("full", "userns", "alone", "portable")
+DISTURBING = ("leaving", "raw frames", "killing the judge", "clock")  # what could harm more than its own verdict
 SHOWN = ("shared", "naive", "printed", "exhausts")
 PATIENCE_SECONDS = 2
 ENOUGH_CPU_SECONDS = 0.5  # by then it does not end
@@ -59,7 +60,7 @@ def program_of(attack: Attack) -> str:
     return f"{GUARD}{source if isinstance(source, str) else source.text}\n{attack.tests}{ending}"
 
 
-@pytest.mark.sampled("userns", "alone", "portable", every=4)
+@pytest.mark.sampled("userns", "alone", "portable", every=6)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("attack", attacks("forge"))
 def test_a_split_verdict_is_not_forged(
@@ -70,7 +71,7 @@ def test_a_split_verdict_is_not_forged(
     sandbox = warm_sandbox(form)
     verdict = judged(sandbox, attack, "split")
     assert attack.is_held(verdict, form), verdict.model_dump_json(indent=1) + verdict.output
-    if form == "portable":
+    if form == "portable" or attack.group not in DISTURBING:
         return  # nothing is left there that the next run could meet
     after = sandbox.judge("def f(): return 1", "def test_a(): assert f() == 1")
     assert after.outcome == "passed", after.output

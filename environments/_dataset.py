@@ -4,17 +4,23 @@ import difflib
 import keyword
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from prismenv import ConfigurationException, read_json_lines
+from pydantic import ValidationError
+
+from prismenv import ConfigurationException, FileSet, extract_files, read_json_lines
 
 HUMANEVAL = ("task_id", "prompt", "entry_point", "test")
 OURS = ("id", "statement", "tests")
 EXPECTED = 'expected {"task_id", "prompt", "entry_point", "test"} or {"id", "statement", "tests", …}'
 ASK_TO_COMPLETE = "Complete this Python program. Answer with the whole of it, imports and helpers included."
+ASK_FOR_FILES = (
+    "Answer with the file `{entry}`. Where other files are to be added or changed, give each in a block of its own, "
+    "with its path in the line above."
+)
 _CHECK = re.compile(r"^def[ \t]+check[ \t]*\(", re.MULTILINE)
 _TEST = re.compile(r"^[ \t]*(?:async[ \t]+)?def[ \t]+test|\bTestCase\b", re.MULTILINE)
 
@@ -24,6 +30,8 @@ class DataProblem:
     """One problem. `tests` is what programs are judged by.
 
     `prompt` is the beginning of the program, None where the answer is the whole of it; then `entry_point` may be None.
+    `files` are there beside every answer, by path; `entry` is the file whose names the tests find, where the program of
+    an answer of one text goes. None: the solution is one text, or its answer says.
     """
 
     id: str
@@ -33,6 +41,17 @@ class DataProblem:
     tests: str
     entry_point: str | None = None
     prompt: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    entry: str | None = None
+
+    def solution(self, answer: str, program: str | None) -> str | FileSet | None:
+        """What is judged of an answer that holds `program`; None where it holds nothing."""
+        if self.prompt is not None:
+            return program
+        found = extract_files(answer, entry=self.entry, given=self.files)
+        if found is not None or program is None or self.entry is None:
+            return found or program
+        return FileSet(files={**self.files, self.entry: program}, entry=self.entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +103,49 @@ def _problem(row: Mapping[str, Any], defaults: Defaults) -> DataProblem:
     entry_point = _entry_point(row.get("entry_point"))
     concepts = row.get("concepts", defaults.concepts)
     statement = _text(row, "prompt" if theirs else "statement")
+    files, entry = _files(row, theirs=theirs)
+    stated = f"{ASK_TO_COMPLETE}\n\n{statement}" if theirs else _stated(statement, entry_point)
     return DataProblem(
         id=str(problem_id),
         concepts=_names((concepts,) if isinstance(concepts, str) else concepts),
         difficulty=_text(row, "difficulty") if "difficulty" in row else defaults.difficulty,
-        statement=f"{ASK_TO_COMPLETE}\n\n{statement}" if theirs else _stated(statement, entry_point),
+        statement=_with_files(stated, files, entry),
         tests=_suite(_text(row, "test" if theirs else "tests"), entry_point),
         entry_point=entry_point,
         prompt=statement if theirs else None,
+        files=files,
+        entry=entry,
     )
+
+
+def _files(row: Mapping[str, Any], *, theirs: bool) -> tuple[dict[str, str], str | None]:
+    """The files of a line and the entry among them; ValueError where they can be no part of a solution."""
+    files, entry = row.get("files") or {}, row.get("entry")
+    if not files and entry is None:
+        return {}, None
+    if theirs:
+        raise ValueError("'files' and 'entry' are for problems with a 'statement': a prompt is one text")
+    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
+        raise ValueError(f"'files' must be an object of paths with their texts, found {files!r:.80}")
+    if not isinstance(entry, str):
+        raise ValueError(f"'entry' must name the file that the answer is, found {entry!r:.80}")  # noqa: TRY004 - of a line
+    try:
+        FileSet(files={**files, entry: ""}, entry=entry)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"'files' and 'entry': {first['msg'].removeprefix('Value error, ')}") from error
+    return dict(files), entry
+
+
+def _with_files(statement: str, files: Mapping[str, str], entry: str | None) -> str:
+    """The statement, which says what the program is a part of."""
+    if entry is None:
+        return statement
+    asked = f"{statement.rstrip()}\n\n{ASK_FOR_FILES.format(entry=entry)}"
+    if not files:
+        return asked
+    listing = FileSet(files={entry: "# to be written", **files}, entry=entry).listing()
+    return f"{asked}\n\nThese files are there:\n\n{listing}"
 
 
 def _require(row: Mapping[str, Any], keys: Sequence[str]) -> None:

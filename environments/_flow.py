@@ -18,8 +18,10 @@ from prismenv import (
     AgentCommunicationException,
     BaseEnvironment,
     ConfigurationException,
+    FileSet,
     Verdict,
     bind_function_to_test,
+    extract_files,
 )
 
 from ._problem import (
@@ -156,13 +158,12 @@ class ChallengeFlow(BaseEnvironment):
         statement = problem.statement or ""
         inputs = {"problem_statement": statement}
         for attempt in range(self.max_attempts):
-            solution = await self._ask(problem, SOLVER, **inputs)
-            verdict = await self._judged(problem, solution)
+            verdict = await self._judged(problem, await self._program(problem, SOLVER, **inputs))
             if verdict.success or verdict.fault not in _CANDIDATE:
                 self._record(problem, verdict)
                 return
             if attempt + 1 < self.max_attempts:
-                feedback = attempt_feedback(statement, solution, problem.report)
+                feedback = attempt_feedback(statement, problem.solution or "", problem.report)
                 inputs = {"error_feedback": feedback}
             else:
                 feedback = capped(problem.report)
@@ -170,23 +171,30 @@ class ChallengeFlow(BaseEnvironment):
         await self._fix(problem)
 
     async def _fix(self, problem: Problem) -> None:
-        solution = await self._ask(
+        solution = await self._program(
             problem,
             FIXER,
             problem_statement=problem.statement,
             test_cases=problem.judged_tests,
-            current_solution=problem.solution,
+            current_solution=problem.solution_text,
             error_output=capped(problem.report),
             **await self._analyse(problem),
         )
         verdict = await self._judged(problem, solution)
         self._record(problem, verdict, fixed_by_problem_fixer=verdict.success)
 
-    async def _judged(self, problem: Problem, solution: str) -> Verdict:
+    async def _program(self, problem: Problem, role: str, **inputs: Any) -> str | FileSet:
+        """The program of a role's answer: its files, where it says of several blocks which file each is."""
+        text = await self._ask(problem, role, **inputs)
+        answer = problem.crew[role].last_answer
+        return (extract_files(answer.raw) if answer is not None else None) or text
+
+    async def _judged(self, problem: Problem, solution: str | FileSet) -> Verdict:
         """The verdict on a program. A suite that turns out to be none is written again first, twice at most."""
         problem.solution = solution
         while True:
-            problem.judged_tests = bind_function_to_test(problem.tests or "", solution, problem.statement)
+            program = solution if isinstance(solution, str) else solution.text
+            problem.judged_tests = bind_function_to_test(problem.tests or "", program, problem.statement)
             verdict = await self.judge(solution, problem.judged_tests)
             problem.report = verdict.output or verdict.message
             if verdict.fault != "tests" or problem.rewrites >= MOST_REWRITES:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prismenv import AgentCommunicationException, ConfigurationException, Crew, TrailRecord, Usage, Verdict
+from prismenv import AgentCommunicationException, ConfigurationException, Crew, FileSet, TrailRecord, Usage, Verdict
 
 
 class ProblemEnded(Exception):
@@ -38,7 +38,7 @@ class Problem:
     statement: str | None = None
     tests: str | None = None
     judged_tests: str | None = None
-    solution: str | None = None
+    solution: str | FileSet | None = None
     report: str = ""
     rewrites: int = 0
     validation: list[str] = field(default_factory=list)
@@ -49,6 +49,11 @@ class Problem:
     def note(self, text: str) -> None:
         """Add a remark that the next record carries."""
         self.notes[text] = None
+
+    @property
+    def solution_text(self) -> str:
+        """The last program as it is shown: of several files, all of them."""
+        return self.solution.listing() if isinstance(self.solution, FileSet) else self.solution or ""
 
     @property
     def validation_report(self) -> str | None:
@@ -70,7 +75,7 @@ def unusable(role: str, times: int) -> AgentCommunicationException:
     return error
 
 
-def judged_fields(verdict: Verdict, program: str, tests: str) -> dict[str, Any]:
+def judged_fields(verdict: Verdict, program: str | FileSet, tests: str) -> dict[str, Any]:
     """The keys of a record that a verdict fills: what was judged, and what came of it."""
     return {
         "solution_code": program,

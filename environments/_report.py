@@ -2,6 +2,8 @@
 
 import re
 
+from prismenv import FileSet
+
 MOST_REPORT = 8_000  # characters; the beginning says what failed, the end how it ended
 MOST_PROGRAM = 60_000
 _TICKS = re.compile(r"`{3,}")
@@ -23,12 +25,10 @@ def fenced(program: str) -> str:
     return f"{fence}python\n{program.rstrip()}\n{fence}"
 
 
-def attempt_feedback(statement: str, program: str, report: str) -> str:
+def attempt_feedback(statement: str, program: str | FileSet, report: str) -> str:
     """What the solver is asked with after a failed attempt."""
-    return (
-        f"## Challenge\n{statement}\n\n## Your last program\n{fenced(capped(program, MOST_PROGRAM))}\n\n"
-        f"## Report of its tests\n{capped(report)}"
-    )
+    shown = fenced(capped(program, MOST_PROGRAM)) if isinstance(program, str) else program.listing()
+    return f"## Challenge\n{statement}\n\n## Your last program\n{shown}\n\n## Report of its tests\n{capped(report)}"
 
 
 def suite_feedback(tests: str, report: str) -> str:

@@ -13,6 +13,7 @@ from prismenv import (
     AgentHandle,
     BaseEnvironment,
     ConfigurationException,
+    FileSet,
     PlannedNode,
     StrictEnvironmentConfig,
     TrailRecord,
@@ -209,22 +210,23 @@ class DatasetChallenge(BaseEnvironment):
                 **{"test_cases": problem.tests, **fields},
             )
 
-    async def _program(self, sampling: _Sampling, solver: AgentHandle) -> str:
+    async def _program(self, sampling: _Sampling, solver: AgentHandle) -> str | FileSet:
         """The program of an answer. A model is asked again where there is none; a sample counts as it stands."""
         problem = sampling.problem
         for _ in range(self.max_attempts):
             text = await solver.interact(problem_statement=problem.statement)
             remaining = solver.last_answer.remaining if solver.last_answer else None
             sampling.remaining = remaining if sampling.remaining is None else sampling.remaining
-            program = _program_of(problem, text)
+            program = problem.solution(text, _program_of(problem, text))
             if program is not None:
                 return program
             if remaining is not None:
                 return (problem.prompt or "") + text
         raise unusable(SOLVER, self.max_attempts)
 
-    async def _judged(self, problem: DataProblem, program: str) -> dict[str, Any]:
-        tests = bind_function_to_test(problem.tests, program, problem.statement)
+    async def _judged(self, problem: DataProblem, program: str | FileSet) -> dict[str, Any]:
+        text = program if isinstance(program, str) else program.text
+        tests = bind_function_to_test(problem.tests, text, problem.statement)
         return judged_fields(await self.judge(program, tests), program, tests)
 
 

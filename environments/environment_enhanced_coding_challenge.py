@@ -96,7 +96,7 @@ class EnhancedCodingChallenge(ChallengeFlow):
 
     async def _analyse(self, problem: Problem) -> dict[str, str]:
         report = capped(problem.report)
-        analysis = await self._advice(problem, ANALYSER, test_output=report, code_under_test=problem.solution)
+        analysis = await self._advice(problem, ANALYSER, test_output=report, code_under_test=problem.solution_text)
         problem.analysis = analysis or None
         return {"test_error_analysis": analysis} if analysis else {}
 

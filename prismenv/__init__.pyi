@@ -1,5 +1,6 @@
 from prismenv.answers.code import extract_code as extract_code
 from prismenv.answers.completion import complete_prompt as complete_prompt
+from prismenv.answers.files import extract_files as extract_files
 from prismenv.answers.rename import bind_function_to_test as bind_function_to_test
 from prismenv.answers.similarity import near_duplicate as near_duplicate
 from prismenv.answers.suites import stubs_for as stubs_for
@@ -44,6 +45,7 @@ from prismenv.words.errors import RegistryException as RegistryException
 from prismenv.words.errors import SandboxException as SandboxException
 from prismenv.words.errors import StorageException as StorageException
 from prismenv.words.events import Event as Event
+from prismenv.words.fileset import FileSet as FileSet
 from prismenv.words.limits import Limits as Limits
 from prismenv.words.nodes import NodeOutcome as NodeOutcome
 from prismenv.words.nodes import NodeRequest as NodeRequest

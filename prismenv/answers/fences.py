@@ -26,11 +26,16 @@ _THOUGHT = re.compile(r"<(think|thinking|reasoning|scratchpad|analysis)(?:\s[^<>
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block: its label in small letters (empty: none), its text, and whether it was closed."""
+    """One fenced block: its label in small letters (empty: none), its text, and whether it was closed.
+
+    `info` is all that stands behind the opening fence, `above` the last line with anything before it.
+    """
 
     label: str
     text: str
     closed: bool
+    info: str = ""
+    above: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,8 @@ class _Open:
     label: str
     margin: str
     lines: list[str]
+    info: str = ""
+    above: str = ""
 
 
 def fenced_blocks(text: str) -> list[Block]:
@@ -107,10 +114,12 @@ def _last_opening(text: str, opening: re.Pattern[str], names: set[str]) -> int |
 
 def _scan(lines: list[str]) -> Iterator[Block]:
     current: _Open | None = None
+    above = ""
     for line in lines:
         found = _fence_of(line) if "```" in line or "~~~" in line else None
         if current is None:
-            current = _opened(found) if found else None
+            current = _opened(found, above) if found else None
+            above = "" if found else line if line.strip() else above
         elif found and _is_inside(found, current):
             current.lines.append(line)
         elif found and _closes(found, current):
@@ -121,6 +130,7 @@ def _scan(lines: list[str]) -> Iterator[Block]:
         elif found and found.info and not _margin_free(found.before) and _is_label(found.info):
             yield _finished(current, closed=False)  # the next block opens, so this one was never closed
             current = _opened(found)
+            above = ""
         else:
             current.lines.append(line)
     if current is not None:
@@ -135,11 +145,11 @@ def _fence_of(line: str) -> _Fence | None:
     return _Fence(line[: run.start()], run.group(), info.strip())
 
 
-def _opened(found: _Fence) -> _Open:
+def _opened(found: _Fence, above: str = "") -> _Open:
     info = _INFO.match(found.info)
     label, rest = (info["language"].lower(), info["rest"]) if info else ("", "")
     margin = _MARGIN.match(found.before)
-    opened = _Open(found.mark, label.strip("."), margin.group() if margin else "", [])
+    opened = _Open(found.mark, label.strip("."), margin.group() if margin else "", [], found.info, above)
     if _CODE_AFTER_LABEL.match(rest):
         opened.lines.append(rest.strip())
     elif _CODE_AFTER_LABEL.match(f" {found.info}"):
@@ -174,7 +184,7 @@ def _finished(block: _Open, *, closed: bool) -> Block:
     lines = block.lines
     if block.margin:
         lines = [_without_margin(line, block.margin) for line in lines]
-    return Block(block.label, "\n".join(lines), closed)
+    return Block(block.label, "\n".join(lines), closed, block.info, block.above)
 
 
 def _without_margin(line: str, margin: str) -> str:

@@ -30,7 +30,9 @@ Examples:
 
 def rejudge(
     run: RunArgument,
-    workers: Annotated[int | None, typer.Option(min=1, help="Attempts judged at once.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Attempts judged at once; default: one a processor.")
+    ] = None,
     as_json: JsonOption = False,
     store: StoreOption = None,
     workspace: WorkspaceOption = None,

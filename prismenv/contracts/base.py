@@ -41,6 +41,7 @@ from prismenv.words.errors import (
     EnvironmentExecutionException,
     RegistryException,
 )
+from prismenv.words.fileset import FileSet
 from prismenv.words.records import ChallengeResults, TrailRecord
 from prismenv.words.seeding import derive_random, derive_seed
 from prismenv.words.verdict import Verdict
@@ -368,7 +369,7 @@ class BaseEnvironment(Workflow, Judging, Environment):
             labels=own_labels,
         )
 
-    def _remember(self, solution: str, tests: str, verdict: Verdict) -> None:
+    def _remember(self, solution: str | FileSet, tests: str, verdict: Verdict) -> None:
         execution = execution_of(self)
         if execution is not None:
             execution.judged.append((solution, tests, verdict))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prismenv.contracts.handle import Crew
+from prismenv.words.fileset import FileSet
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 from prismenv.words.verdict import Verdict
 
@@ -26,7 +27,7 @@ class NodeExecution:
     timeout_seconds: float
     max_attempts: int
     trail: list[TrailRecord] = field(default_factory=list)
-    judged: list[tuple[str, str, Verdict]] = field(default_factory=list)
+    judged: list[tuple[str | FileSet, str, Verdict]] = field(default_factory=list)
     crew: Crew | None = None
 
     def attempts_of(self, problem_index: int) -> int:
@@ -95,13 +96,15 @@ def success_rate(problems: Sequence[ProblemSummary]) -> float | None:
 def _attempts_judged(execution: NodeExecution) -> list[TrailRecord]:
     """What was judged, as the attempts at one problem that it was as far as the engine knows."""
     return [
-        TrailRecord(
-            solution_code=solution,
-            test_cases=tests,
-            attempt_num=number,
-            seed=execution.seed,
-            verdict=verdict,
-            **told_by(verdict),
+        TrailRecord.model_validate(
+            {
+                "solution_code": solution,
+                "test_cases": tests,
+                "attempt_num": number,
+                "seed": execution.seed,
+                "verdict": verdict,
+                **told_by(verdict),
+            }
         )
         for number, (solution, tests, verdict) in enumerate(execution.judged)
     ]

@@ -11,6 +11,7 @@ from prismenv.contracts.folder import OwnFolder
 from prismenv.contracts.requests import asked_limits
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.words.fileset import FileSet
 from prismenv.words.verdict import Execution, Verdict
 
 JUDGE_TRIES = 3  # a judge that broke is asked again before its verdict counts
@@ -33,12 +34,12 @@ class Judging(ABC):
         return self._folder.path
 
     @abstractmethod
-    def _remember(self, solution: str, tests: str, verdict: Verdict) -> None:
+    def _remember(self, solution: str | FileSet, tests: str, verdict: Verdict) -> None:
         """Keep what was judged for the call that runs, in case its time runs out."""
 
     async def judge(
         self,
-        solution: str,
+        solution: str | FileSet,
         tests: str,
         *,
         module: str | None = None,
@@ -47,6 +48,8 @@ class Judging(ABC):
         **limits: Any,
     ) -> Verdict:
         """Judge `solution` against `tests` in the sandbox; `limits` are fields of Limits, in seconds and bytes.
+
+        A solution of several files is a FileSet, and may be the `solution_code` of a record as it is.
 
         The mode of the verdict is the configuration's `verdict`, or the sandbox's own. A judge that breaks is asked
         again; a verdict of `infrastructure_error` means that it broke every time.

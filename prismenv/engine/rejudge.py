@@ -120,7 +120,7 @@ async def _read(store: Store, run_id: str, out: MemoryObjectSendStream[_Attempt]
         while (node := await anyio.to_thread.run_sync(partial(next, nodes, None))) is not None:
             result = node.outcome.result
             for position, record in enumerate(result.data_trail if result else ()):
-                if record.solution_code is None or record.test_cases is None or record.verdict is None:
+                if record.solution is None or record.test_cases is None or record.verdict is None:
                     report.skipped += 1
                 else:
                     await out.send(_Attempt(node.outcome.request, position, record))
@@ -136,7 +136,7 @@ async def _judge_all(
         async for attempt in attempts:
             record = attempt.record
             mode = record.verdict.verdict_mode if record.verdict else None
-            after = await sandbox.judge(record.solution_code or "", record.test_cases or "", verdict=mode)
+            after = await sandbox.judge(record.solution or "", record.test_cases or "", verdict=mode)
             _compare(attempt, after, report)
             on_progress(report)
 

@@ -30,6 +30,7 @@ from prismenv.words.nearness import nearest
 
 Reader = Callable[[Path], object]
 BY_HAND = "registered by hand"
+DESCRIBED_ABOVE = frozenset({"agent", "language"})  # files that have no key for what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +157,18 @@ def _read(kind: str, workspace: Workspace, path: Path, read: Reader) -> CatalogE
         result = read(path)
     except (ConfigurationException, RegistryException) as error:
         return CatalogEntry(kind, path.stem, workspace.origin, str(path), error=str(error))
-    summary = result if isinstance(result, str) else ""
+    summary = result if isinstance(result, str) else _said_above(path) if kind in DESCRIBED_ABOVE else ""
     return CatalogEntry(kind, path.stem, workspace.origin, str(path), summary=_first_line(summary))
+
+
+def _said_above(path: Path) -> str:
+    """The first sentence of the comment that a file begins with; empty where it begins with something else."""
+    lines = []
+    for line in path.read_text(encoding="utf-8-sig").splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.strip("# \t"))
+    return " ".join(lines).partition(". ")[0].removesuffix(".")
 
 
 def _recipe_summary(path: Path, workspaces: WorkspaceSet) -> str:

@@ -41,7 +41,7 @@ NOT_FORGED: tuple[Outcome, ...] = (
 )  # fmt: skip
 USUAL_LIMITS: dict[Family, dict[str, Any]] = {
     "harm": {"wall_seconds": 20},
-    "forge": {"wall_seconds": 4, "cpu_seconds": 1, "memory_bytes": 256 * 2**20},
+    "forge": {"wall_seconds": 4, "cpu_seconds": 0.4, "memory_bytes": 256 * 2**20},
     "legit": {"wall_seconds": 30, "cpu_seconds": 20},
 }
 

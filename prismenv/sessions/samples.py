@@ -1,6 +1,7 @@
 """The provider `samples/FILE`: completions that were made elsewhere, several for each problem.
 
-The file is JSON lines, plain or gzipped: `{"task_id", "completion"}` as HumanEval's, or `{"id", "solution"}`. The role
+The file is JSON lines, plain or gzipped: `{"task_id", "completion"}` as HumanEval's, `{"id", "solution"}`, or `{"id",
+"files", "entry"}` for a solution of several files, which is answered as a model would write it. The role
 problem_solver is answered by the labels `problem_id` and `sample` (0 by default) of its session, with the text as it
 stands in the file. Everything is read and checked when the model is opened.
 """
@@ -9,16 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
 from prismenv.finding.jsonlines import bad_line, read_json_lines
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
+from prismenv.words.fileset import FileSet
 from prismenv.words.nearness import nearest
 from prismenv.words.usage import Usage
 
 NAME = "samples"
 ROLE = "problem_solver"
-_EXPECTED = 'expected {"task_id": …, "completion": …} or {"id": …, "solution": …}'
+_EXPECTED = 'expected {"task_id": …, "completion": …} or {"id": …, "solution": … or "files": {…}}'
 
 Samples = Mapping[str, list[str]]
 
@@ -78,10 +82,21 @@ def read_samples(path: Path) -> dict[str, list[str]]:
 
 def _sample(path: Path, number: int, record: Mapping[str, Any]) -> tuple[str, str]:
     problem_id = record.get("task_id", record.get("id"))
-    text = record.get("completion", record.get("solution"))
+    if record.get("files") is not None:
+        text = _listing(path, number, record)
+    else:
+        text = record.get("completion", record.get("solution"))
     if isinstance(problem_id, bool) or not isinstance(problem_id, str | int) or not isinstance(text, str):
         raise bad_line(path, number, f"found the keys {', '.join(map(str, record)) or 'none'}; {_EXPECTED}, both text")
     return str(problem_id), text
+
+
+def _listing(path: Path, number: int, record: Mapping[str, Any]) -> str:
+    try:
+        return FileSet(files=record["files"], entry=record.get("entry")).listing()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise bad_line(path, number, f"'files': {first['msg'].removeprefix('Value error, ')}") from error
 
 
 def open_samples(reference: ModelReference, context: ProviderContext) -> ChatTransport:

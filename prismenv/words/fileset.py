@@ -1,5 +1,6 @@
 """A solution of several files, as it may be judged: checked before anything of it is written anywhere."""
 
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping
@@ -66,6 +67,15 @@ class FileSet(FrozenModel):
         """The text of the entry."""
         return self.files[self.main]
 
+    def listing(self) -> str:
+        """All of it for people and models: a fenced block for each file, with its path; the entry comes first, marked.
+
+        `extract_files` reads it back, but for what files end with: that becomes one line end.
+        """
+        main = self.main
+        others = [_block(path, self.files[path]) for path in sorted(self.files) if path != main]
+        return "\n\n".join([_block(main, self.files[main], " entry"), *others])
+
     def modules(self) -> dict[str, str]:
         """The modules by their dotted names, with their paths; the empty one for a folder that only holds modules.
 
@@ -110,6 +120,13 @@ class FileSet(FrozenModel):
         top = [path for path in self.files if path.endswith(".py") and "/" not in path]
         packages = [path for path in self.files if path.endswith("/__init__.py") and path.count("/") == 1]
         return top[0] if len(top) == 1 else packages[0] if not top and len(packages) == 1 else ""
+
+
+def _block(path: str, text: str, mark: str = "") -> str:
+    longest = max(map(len, re.findall("`{3,}", text)), default=2)
+    fence = "`" * (longest + 1)
+    kind = "python" if path.endswith(".py") else path.rpartition(".")[2] if "." in path else ""
+    return f'{fence}{kind} title="{path}"{mark}\n{text.rstrip(chr(10))}\n{fence}'
 
 
 def is_reserved(name: str) -> bool:

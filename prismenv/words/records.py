@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from prismenv.words.fileset import FileSet
 from prismenv.words.mapping import MappingModel
 from prismenv.words.usage import Usage
 from prismenv.words.verdict import Fault, Verdict
@@ -16,6 +17,9 @@ class TrailRecord(MappingModel):
     nothing was judged, and `fault` then says why. `usage` is by role. None in `fixed_by_problem_fixer` does not occur:
     it is true only if the fixer's code passed. `error_feedback` is what the next prompt was told, None for none;
     `test_validation` and `test_error_analysis` are the reports of those roles, None where they were not asked.
+
+    A solution of several files may be given as `solution_code`: `solution_files` is then what was judged, and
+    `solution_code` all of its files as one text. None in `solution_files`, which is written nowhere: it is one text.
     """
 
     problem_statement: str | None = None
@@ -40,6 +44,21 @@ class TrailRecord(MappingModel):
     cpu_seconds: float = 0.0
     seed: int | None = None
     notes: tuple[str, ...] = ()
+    solution_files: FileSet | None = Field(default=None, exclude_if=lambda files: files is None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_files(cls, given: Any) -> Any:
+        """A solution of several files is kept as it is, and as one text to read."""
+        files = given.get("solution_code") if isinstance(given, dict) else None
+        if not isinstance(files, FileSet):
+            return given
+        return {**given, "solution_code": files.listing(), "solution_files": files}
+
+    @property
+    def solution(self) -> str | FileSet | None:
+        """What was judged, as it can be judged again."""
+        return self.solution_files or self.solution_code
 
 
 class ProblemSummary(MappingModel):

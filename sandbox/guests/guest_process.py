@@ -135,3 +135,23 @@ def limit_memory(memory_bytes: int) -> None:
 def reserve_memory(memory_bytes: int) -> None:
     """A first, generous limit for what the harness itself does before untrusted code is loaded."""
     lower(resource.RLIMIT_AS, memory_bytes + 2 * HEADROOM_BYTES)
+
+
+def write_file(path: str, content: bytes) -> None:
+    """Write a new file, in new folders where its path says so.
+
+    FileExistsError, NotADirectoryError where something else is there.
+    """
+    parts = path.split("/")
+    for end in range(1, len(parts)):
+        try:
+            posix.mkdir("/".join(parts[:end]), 0o700)
+        except FileExistsError:
+            continue
+    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[posix.write(descriptor, rest) :]
+    finally:
+        posix.close(descriptor)

@@ -8,34 +8,20 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from guest_process import limit_memory, limit_process, open_channel
-
-
-def _write(path: str, data: bytes) -> None:
-    """Write a new file, in new folders where it says so."""
-    parts = path.split("/")
-    for end in range(1, len(parts)):
-        try:
-            posix.mkdir("/".join(parts[:end]), 0o700)
-        except FileExistsError:
-            continue
-    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
-    while data:
-        data = data[posix.write(descriptor, data) :]
-    posix.close(descriptor)
+from guest_process import limit_memory, limit_process, open_channel, write_file
 
 
 def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
     """Never returns: the process becomes the program, or ends having said why it could not."""
     send = open_channel(payload["nonce"])
     try:
-        _write(".input", payload["stdin"].encode("utf-8", "surrogatepass"))
+        write_file(".input", payload["stdin"].encode("utf-8", "surrogatepass"))
         given = posix.open(".input", posix.O_RDONLY)
         posix.unlink(".input")  # before the files are there: one of them may have that name
         posix.dup2(given, 0)
         posix.close(given)
         for name, text in payload["files"].items():
-            _write(name, text.encode("utf-8", payload["errors"]))
+            write_file(name, text.encode("utf-8", payload["errors"]))
         limit_process(payload["limits"], payload["marker"])
         limit_memory(payload["limits"]["memory_bytes"])
         send("ready")

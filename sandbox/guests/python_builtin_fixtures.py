@@ -31,7 +31,7 @@ class MonkeyPatch:
     def setattr(self, target: Any, name: Any, value: Any = MISSING, raising: bool = True) -> None:  # noqa: FBT001, FBT002
         """Set an attribute, of an object or by a dotted name."""
         if value is MISSING:
-            target, name, value = *_found(target), name
+            target, name, value = *named_place(target), name
         before = self._attribute(target, name, raising)
         setattr(target, name, value)
         self._undo.append(lambda: delattr(target, name) if before is MISSING else setattr(target, name, before))
@@ -39,7 +39,7 @@ class MonkeyPatch:
     def delattr(self, target: Any, name: Any = MISSING, raising: bool = True) -> None:  # noqa: FBT001, FBT002
         """Delete an attribute, of an object or by a dotted name."""
         if name is MISSING:
-            target, name = _found(target)
+            target, name = named_place(target)
         before = self._attribute(target, name, raising)
         if before is not MISSING:
             delattr(target, name)
@@ -96,7 +96,7 @@ class MonkeyPatch:
         return target.__dict__.get(name, MISSING) if isinstance(target, type) else before
 
 
-def _found(dotted: Any) -> tuple[Any, str]:
+def named_place(dotted: Any) -> tuple[Any, str]:
     """The object and the name of its attribute that a dotted name means."""
     if not isinstance(dotted, str) or "." not in dotted:
         raise TypeError(f"must be absolute import path string, not {dotted!r}")

@@ -100,11 +100,8 @@ def suite_of(text: str, modules: tuple[str, ...], parsed: Suite | None) -> Suite
     names = told_apart([group.name for group in groups])
     groups = [group._replace(name=name) for group, name in zip(groups, names, strict=True)]
     suite = parsed or Suite("", modules)
-    suite.compiled()  # what follows is for who asks what the suite names, not to be run
     known = Suite("".join(each.source for group in groups for each in group.examples if _is_python(each)), modules)
-    suite.tree.body += known.tree.body
-    suite.loaded |= known.loaded
-    suite.calls_solution = suite.calls_solution or known.calls_solution
+    suite.look_into(known)
     suite.is_check = False
     suite.examples = Examples(doctest, groups)
     suite.expect(names)

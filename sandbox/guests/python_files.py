@@ -6,10 +6,11 @@ that a traceback says the same in every folder.
 """
 
 import builtins
-import posix
 import sys
 from types import ModuleType
 from typing import Any
+
+from guest_process import write_file
 
 External: Any = sys.modules["_frozen_importlib_external"]
 ModuleSpec: Any = sys.modules["_frozen_importlib"].ModuleSpec  # type: ignore[attr-defined]
@@ -66,7 +67,7 @@ class Files:
     def load(self, main: ModuleType) -> None:
         """Lay them out in the current folder, and run the entry as the module `main`; whatever it raises is raised."""
         for path, content in self.contents.items():
-            _write(path, content)
+            write_file(path, content)
         self._main = main
         sys.modules["solution"] = main
         sys.meta_path.insert(0, self)
@@ -125,20 +126,3 @@ def offer_stubs(stub: ModuleType, reserved: list[str]) -> None:
     """Let a suite that is looked at without its solution import what only that could have brought."""
     stub.__path__ = []
     sys.meta_path.append(Stubs(stub, reserved))
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a new file. FileExistsError, NotADirectoryError where the folder has something else there."""
-    parts = path.split("/")
-    for end in range(1, len(parts)):
-        try:
-            posix.mkdir("/".join(parts[:end]), 0o700)
-        except FileExistsError:
-            continue
-    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[posix.write(descriptor, rest) :]
-    finally:
-        posix.close(descriptor)

@@ -67,14 +67,16 @@ def warm() -> JudgeLink:
     if not _ready:
         _ready.append(JudgeLink())
         _ready[0].imports.install()
+        _ready[0].texts.install()
     return _ready[0]
 
 
 def renew() -> None:
-    """Make it anew, where it was used. What stands in the way of imports stays there: it is made once."""
+    """Make it anew, where it was used. What stands in the way of imports and of texts stays there: it is made once."""
     link = JudgeLink()
-    link.imports = warm().imports
+    link.imports, link.texts = warm().imports, warm().texts
     link.imports.end()
+    link.texts.end()
     _ready[:] = [link]
 
 

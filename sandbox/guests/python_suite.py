@@ -24,6 +24,7 @@ from _ast import (
     MatchAs,
     MatchMapping,
     MatchStar,
+    Module,
     Name,
     Pass,
     PyCF_ONLY_AST,
@@ -129,6 +130,7 @@ class Suite:
         self._drop_direct_calls()
         self.asserts = self._plain_asserts() if "assert " in text else []
         self._text = text
+        self._statements = len(self.tree.body)  # what follows is for who asks what the suite names, not to be run
         self._code: CodeType | None = None
 
     @property
@@ -139,9 +141,23 @@ class Suite:
     def compiled(self) -> CodeType:
         """The suite as it is to be run. Compiling finds what is wrong with it that its tree alone does not show."""
         if self._code is None:
-            source = self.tree if self._changed or self.explainers else self._text
+            own = Module(self.tree.body[: self._statements], [])
+            source = own if self._changed or self.explainers else self._text
             self._code = compile(source, "tests.py", "exec", dont_inherit=True)
         return self._code
+
+    def look_into(self, examples: "Suite") -> None:
+        """Let who asks what the suite names know of statements, too, that somebody else runs."""
+        self.tree.body += examples.tree.body
+        self.nodes += examples.nodes
+        self.loaded |= examples.loaded
+        self.words |= examples.words
+        self.calls_solution = self.calls_solution or examples.calls_solution
+
+    def change(self, names: dict[str, Any]) -> None:
+        """Its tree was changed, and now needs these names in its module."""
+        self.explainers = {**self.explainers, **names}
+        self._code = None
 
     def expect(self, names: list[str]) -> None:
         """Take these as the tests that must at least be collected. SuiteError when they are too many."""

@@ -26,6 +26,7 @@ from split_notices import Listener, warned
 from split_proxies import Proxies
 from split_remote import RemoteClass, number_of, waiting
 from split_rewrites import Rewrite, place_of, place_of_records
+from split_texts import Texts
 from split_wire import ClosedError, Wire
 
 Ending = Callable[[str, str], Any]  # tells the parent why the run is over; never returns
@@ -53,11 +54,10 @@ class JudgeLink:
         self.rewrites: list[Rewrite] = []  # arguments that were changed in place
         self.read_only = False  # whether it gets copies of them
         self.lender: Lender | None = None  # of files, where the suite speaks of any
-        self.imports = Imports()
+        self.imports, self.texts = Imports(), Texts()
         self._listener = Listener()
         self._set: list[Rewrite] = []  # attributes of the tests' records that the running call has set
-        self._printed = 0
-        self._most_printed = 0
+        self._printed = self._most_printed = 0
         self._turn = RLock()
         self._next_shared = 1
         self._fresh: list[int] = []

@@ -19,6 +19,7 @@ from _ast import (
     Name,
     Subscript,
     Tuple,
+    arg,
 )
 from collections.abc import Callable
 from typing import Any
@@ -32,15 +33,16 @@ CHANGING = frozenset({Call, Assign, AugAssign, Import, ImportFrom})
 RUNNERS = frozenset(
     {"eval", "exec", "pickle.loads", "pickle.load", "marshal.loads", "marshal.load", "dill.loads", "dill.load",
      "cloudpickle.loads", "cloudpickle.load", "cProfile.run", "cProfile.runctx", "profile.run", "profile.runctx",
-     "pandas.eval", "numexpr.evaluate", "sympy.sympify", "sympy.parse_expr", "yaml.unsafe_load",
-     "logging.config.dictConfig"}
+     "jsonpickle.decode", "jsonpickle.loads", "pandas.eval", "numexpr.evaluate", "sympy.sympify", "sympy.parse_expr",
+     "yaml.unsafe_load", "yaml.unsafe_load_all", "logging.config.dictConfig"}
 )  # fmt: skip
 RUNNING_WORDS = frozenset(word.rpartition(".")[2] for word in RUNNERS)
 # What reads a file whose content then runs. Loaders are not among them: what they may open is split_imports' matter.
 FILE_RUNNERS = frozenset(
     {"shelve.open", "shelve.DbfilenameShelf", "shelve.Shelf", "shelve.BsdDbShelf", "pickle.Unpickler",
      "code.InteractiveInterpreter", "code.InteractiveConsole", "code.interact", "pandas.read_pickle", "joblib.load",
-     "logging.config.fileConfig", "imp.load_source", "imp.load_module", "imp.load_compiled", "imp.load_package"}
+     "logging.config.fileConfig", "logging.config.listen",
+     "imp.load_source", "imp.load_module", "imp.load_compiled", "imp.load_package"}
 )  # fmt: skip
 # What runs the examples of docstrings, which may be the solution's. Without arguments they are the suite's own.
 EXAMPLE_RUNNERS = frozenset(
@@ -50,6 +52,12 @@ EXAMPLE_RUNNERS = frozenset(
 )  # fmt: skip
 ALWAYS = frozenset({"doctest.DocTestFinder", "doctest.DocTestParser"})  # what is looked at is said later
 OF_SUITE = frozenset({"verbose", "optionflags", "report", "raise_on_error", "exclude_empty", "name"})
+# What reads a text, and with one of these also calls what it names.
+LOADERS = {
+    "yaml.load": frozenset({"yaml.Loader", "yaml.CLoader", "yaml.UnsafeLoader", "yaml.CUnsafeLoader"}),
+    "yaml.load_all": frozenset({"yaml.Loader", "yaml.CLoader", "yaml.UnsafeLoader", "yaml.CUnsafeLoader"}),
+}
+TABLE_QUESTIONS = frozenset({"eval", "query"})  # of a DataFrame: their texts call functions of the tests
 MADE_HERE = frozenset({"pickle.dumps", "marshal.dumps"})
 AMONG = "here they would run among the tests"
 ADVICE = "the solution runs in a process of its own, where that changes nothing"
@@ -58,21 +66,22 @@ ADVICE = "the solution runs in a process of its own, where that changes nothing"
 def unsplittable(nodes: list[AST], modules: frozenset[str]) -> str:
     """Why a suite, all of whose nodes these are, cannot be split; empty when nothing is seen."""
     looked_at = [node for node in nodes if node.__class__ in CHANGING]
-    names = _imported(looked_at)
+    names = imported(looked_at)
+    held = _held(nodes, names)
     called = {id(node.func) for node in looked_at if isinstance(node, Call)}
     for node in nodes:
         if node.__class__ in (Name, Attribute) and id(node) not in called and _is_runner(node, names):
             return f"it hands on what runs text (line {getattr(node, 'lineno', 0)}): {AMONG}"
     for node in looked_at:
         found = _patched(node, names) if isinstance(node, Call) else _assigned(node, names)
-        if isinstance(node, Call) and _runs_text(node, names):
+        if isinstance(node, Call) and _runs_text(node, names, held):
             return f"it runs what may be the solution's words (line {node.lineno}): {AMONG}"
         if found and found.partition(".")[0] not in modules and not _is_fine(found):
             return f"it replaces {found} (line {getattr(node, 'lineno', 0)}): {ADVICE}"
     return ""
 
 
-def _runs_text(call: Call, names: dict[str, str]) -> bool:
+def _runs_text(call: Call, names: dict[str, str], held: frozenset[str]) -> bool:
     """Whether a call executes text or bytes that are neither its own nor fresh from the tests' own pickling."""
     function = call.func
     word = _word(function, names)
@@ -81,8 +90,13 @@ def _runs_text(call: Call, names: dict[str, str]) -> bool:
     if word in EXAMPLE_RUNNERS:
         return bool(call.args) or any(each.arg not in OF_SUITE for each in call.keywords)
     given = [*call.args, *(each.value for each in call.keywords)]
-    if word not in RUNNERS or not given or _is_literal(given[0]):
+    if not given or _is_literal(given[0]) or getattr(given[0], "id", "") in held:
         return False
+    if word not in RUNNERS:
+        if any(_dotted(each, names) in LOADERS.get(word, ()) for each in given[1:]):
+            return True
+        asked = getattr(function, "attr", "") in TABLE_QUESTIONS and not _dotted(function, names)
+        return asked and any(name.partition(".")[0] == "pandas" for name in names.values())
     inner = given[0]
     return not (isinstance(inner, Call) and _dotted(inner.func, names) in MADE_HERE)
 
@@ -107,12 +121,33 @@ def _is_literal(node: Any) -> bool:
     return all(map(_is_literal, node.elts)) if isinstance(node, (List, Tuple)) else isinstance(node, Constant)
 
 
-def watch_timers(nodes: list[AST], refuse: Callable[[str], Any]) -> None:
+def _held(nodes: list[AST], names: dict[str, str]) -> frozenset[str]:
+    """Names of literals that the suite hands to what runs them, and to nobody else: nobody else can have set them."""
+    runs = [node for node in nodes if isinstance(node, Call) and node.args and _word(node.func, names) in RUNNERS]
+    given = {id(node.args[0]): node.args[0].id for node in runs if isinstance(node.args[0], Name)}
+    if not given:
+        return frozenset()
+    literals: dict[str, int] = {}
+    for node in nodes:
+        if isinstance(node, Assign) and _is_literal(node.value):
+            for target in node.targets:
+                if isinstance(target, Name):
+                    literals[target.id] = id(target)
+    spoilt = {each.arg for each in nodes if isinstance(each, arg)}
+    spoilt |= {
+        each.id
+        for each in nodes
+        if isinstance(each, Name) and literals.get(each.id) != id(each) and id(each) not in given
+    }
+    return frozenset(given.values()) & literals.keys() - spoilt - names.keys()
+
+
+def watch_timers(nodes: list[AST], names: frozenset[str], refuse: Callable[[str], Any]) -> None:
     """Have timeit take functions, and of texts those that stand in the suite; `refuse` is told of any other.
 
     Tests time functions of the solution's by their names: what they get may be a text all the same.
     """
-    if not any(each.partition(".")[0] == "timeit" for each in _imported(nodes).values()):
+    if not any(each.partition(".")[0] == "timeit" for each in names):
         return
     import timeit  # noqa: PLC0415 - only suites that use it pay
 
@@ -135,7 +170,7 @@ def _is_fine(target: str) -> bool:
     return root not in sys.stdlib_module_names and root != "numpy"
 
 
-def _imported(nodes: list[AST]) -> dict[str, str]:
+def imported(nodes: list[AST]) -> dict[str, str]:
     """Names that stand for modules, and for what is imported from them, by what they stand for."""
     found: dict[str, str] = {}
     for node in nodes:

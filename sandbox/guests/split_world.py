@@ -9,7 +9,8 @@ from python_world import BUILTIN_NAMES, World, has_shared_name
 from split_codec import wants
 from split_files import WORDS, Lender
 from split_judge_link import JudgeLink
-from split_limits import unsplittable, watch_timers
+from split_limits import imported, unsplittable, watch_timers
+from split_lookups import Lookups
 from split_notices import listening
 from split_remote import RemoteClass, RemoteModule
 from split_rewrites import reads_later
@@ -76,11 +77,32 @@ class RemoteWorld(World):
         why = unsplittable(self.suite.nodes, frozenset((*self._names, *self.parts)))
         if why:
             self._link.end("unsplit", why)
-        watch_timers(self.suite.nodes, lambda why: self._link.end("unsplit", why))
+
+    def _guard(self, load: Any) -> None:
+        """Stand in the way of what would run or look up the solution's words."""
+
+        def refuse(why: str) -> Any:
+            return self._link.end("unsplit", why)
+
+        suite, names = self.suite, frozenset(imported(self.suite.nodes).values())
+        self._link.texts.take(suite)
+        watch_timers(suite.nodes, names, refuse)
+        lookups = Lookups(suite, self._link.texts, frozenset((*self._names, *self.parts)), refuse)
+        lookups.guard(names)
+        if self.pytest is not None:
+            fixtures = load("python_builtin_fixtures")
+            find = fixtures.named_place
+
+            def checked(target: Any) -> Any:
+                lookups.check_target(target)
+                return find(target)
+
+            fixtures.named_place = checked
 
     def load_suite(self) -> None:
         """As in World. A test case that derives from the solution's classes would be told of by the solution."""
         self._link.imports.begin(self._link)
+        self._link.texts.begin(self._link)
         super().load_suite()
         base = self.unittest.TestCase if self.unittest is not None else ()
         for name, value in self.tests.__dict__.items():
@@ -140,6 +162,7 @@ class RemoteWorld(World):
     def prepare(self, load: Any) -> None:
         self._refuse_unsplittable()
         super().prepare(load)
+        self._guard(load)
         if self.parts:
             self._modules = load("split_modules").Modules(self._link, self.parts)
         if self.unittest is not None:

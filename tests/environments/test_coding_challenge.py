@@ -348,3 +348,21 @@ def test_usage_of_all_records_is_the_usage_of_all_calls(stage, run):
         for usage in record.usage.values():
             total = total.plus(usage)
     assert total.calls == len(stage.calls) == 2 * (1 + 1 + 3 + 1)
+
+
+def of_files(body):
+    main, steps = "from steps import double", f"def double(n):\n    return {body}"
+    return f"**main.py**\n```python\n{main}\n```\n\n**steps.py**\n```python\n{steps}\n```"
+
+
+def test_answers_of_several_files_are_judged_shown_and_repaired_as_such(stage, run):
+    stage.play({**GOOD, "test_generator": f"```python\n{REAL_TESTS}```", "problem_solver": of_files("n + 1"),
+                "problem_fixer": of_files("n + n")})  # fmt: skip
+    result = run(config={"max_attempts": 2}, real=True)
+    assert [record.success for record in result.data_trail] == [False, False, True]
+    assert all(record.solution_files.main == "main.py" for record in result.data_trail)
+    assert result.data_trail[-1].solution_files.files["steps.py"] == "def double(n):\n    return n + n\n"
+    told = result.data_trail[0].solution_code
+    assert told in stage.prompts("problem_solver")[1]
+    assert stage.asked("problem_fixer")[0]["current_solution"] == told
+    assert result.data_trail[-1].fixed_by_problem_fixer

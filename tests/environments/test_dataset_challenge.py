@@ -334,3 +334,85 @@ def test_humaneval_gives_164_for_its_references_and_0_for_pass(tmp_path, shared,
     assert (report.surface.total.solved, report.surface.total.measured) == (solved, 164)
     (estimate,) = report.pass_at_k
     assert (estimate.k, estimate.value, estimate.samples) == (1, solved / 164, 164)
+
+
+BANK = {
+    "id": "pay",
+    "statement": "Write pay(amount, currency).",
+    "entry": "bank/main.py",
+    "files": {"bank/rates.py": "RATES = {'eur': 1, 'usd': 2}\n", "rates.txt": "two\n"},
+    "tests": "from bank.main import pay\n\n\ndef test_pay():\n    assert pay(3, 'usd') == 6\n",
+}
+PAY = "from .rates import RATES\n\n\ndef pay(amount, currency):\n    return amount * RATES[currency]\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PAY,
+        f"Here:\n\n```python\n{PAY}```\n",
+        f"**bank/main.py**\n```python\n{PAY}```\n\n`bank/more.py`:\n```python\nx = 1\n```\n",
+    ],
+)
+def test_an_answer_is_a_file_beside_those_of_the_problem(stage, write, run, answer):
+    write(BANK)
+    stage.play({"problem_solver": answer})
+    result = run(problem_id="pay")
+    (record,) = result.data_trail
+    assert result.success, record.output
+    assert record.solution_files.main == "bank/main.py"
+    assert record.solution_files.files["bank/main.py"].strip() == PAY.strip()
+    assert BANK["files"].items() <= dict(record.solution_files.files).items()
+    (told,) = stage.prompts("problem_solver")
+    assert "`bank/main.py`" in told
+    assert "RATES = {'eur': 1, 'usd': 2}" in told
+
+
+def test_an_answer_may_bring_all_files_itself(stage, write, run):
+    write({key: value for key, value in OURS.items() if key != "entry_point"})
+    answer = (
+        "`main.py`:\n```python\nfrom steps import double\n```\n`steps.py`:\n```python\ndef double(n): return 2 * n\n```"
+    )
+    stage.play({"problem_solver": answer})
+    result = run(problem_id="double")
+    (record,) = result.data_trail
+    assert result.success, record.output
+    assert dict(record.solution_files.files) == {
+        "main.py": "from steps import double\n",
+        "steps.py": "def double(n): return 2 * n\n",
+    }
+    assert record.solution_code == record.solution_files.listing()
+
+
+def test_samples_may_be_of_several_files(stage, write, run):
+    write(BANK)
+    files = {"bank/main.py": PAY, "bank/rates.py": "RATES = {'usd': 3}\n"}
+    write({"id": "pay", "solution": PAY}, {"id": "pay", "files": files, "entry": "bank/main.py"}, name="samples.jsonl")
+    context = ProviderContext(clock=stage.clock, folder=stage.folder, seed=0)
+    stage.transport = open_samples(ModelReference("samples", "samples.jsonl"), context)
+    result = run(problem_id="pay")
+    assert [record.success for record in result.data_trail] == [True, False], "the second brings rates of its own"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"files": ["a.py"]}, "'files' must be an object"),
+        ({"files": {"a.py": 1}}, "'files' must be an object"),
+        ({"entry": None}, "'entry' must name the file"),
+        ({"entry": "../a.py"}, "cannot be a file of a solution"),
+        ({"files": {"/etc/passwd": ""}}, "it is absolute"),
+        ({"entry": "data.json"}, "is no Python file"),
+    ],
+)
+def test_files_that_cannot_be_are_told_with_their_line(write, run, change, said):
+    write(OURS, {**BANK, **change})
+    with pytest.raises(ConfigurationException, match=said) as caught:
+        run(problem_id="double")
+    assert "data.jsonl:2:" in str(caught.value)
+
+
+def test_a_prompt_has_no_files(write, run):
+    write({**HUMANEVAL, "entry": "main.py"})
+    with pytest.raises(ConfigurationException, match="a prompt is one text"):
+        run(problem_id="HumanEval/0")

@@ -15,6 +15,7 @@ from prismenv import (
     EnvironmentException,
     EnvironmentExecutionException,
     Execution,
+    FileSet,
     ProtocolException,
     RegistryException,
     SandboxException,
@@ -472,6 +473,19 @@ def test_success_and_data_are_kept_as_they_are(world):
     assert dict(result.items()) == {
         "success": True, "data_trail": [], "problems": [], "success_rate": None, "data": anything
     }  # fmt: skip
+
+
+def test_a_solution_of_several_files_is_judged_and_recorded_as_it_is(world):
+    files = FileSet(files={"main.py": "from steps import add", "steps.py": ADD})
+
+    async def execute_node(self, **kwargs):
+        verdict = await self.judge(files, "from steps import add\ndef test_add(): assert add(1, 2) == 3\n")
+        told = self.add_attempt(solution_code=files, verdict=verdict)
+        return {"success": True, "data_trail": [told, {"solution_code": files}]}
+
+    for record in world.run(node(execute_node)).data_trail:
+        assert (record.solution_files, record.solution) == (files, files)
+        assert ADD.strip() in record.solution_code
 
 
 def test_a_record_may_hold_any_subset_of_the_known_keys_and_unknown_keys_are_kept(world):

@@ -18,7 +18,6 @@ from prismenv.isolation import zygote
 from prismenv.isolation.cgroups import find_trees
 from prismenv.isolation.kinds import FORMS
 from prismenv.isolation.processes import descendants, use_of
-from prismenv.words.limits import Limits
 from prismenv.words.verdict import Verdict
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="zygotes need Linux")]
@@ -182,20 +181,6 @@ anyio.run(main)
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
 
 
-async def test_many_callers_are_served_in_turn(new_sandbox: NewSandbox) -> None:
-    order: list[int] = []
-    async with new_sandbox("full", 2) as sandbox, anyio.create_task_group() as group:
-
-        async def one(number: int) -> None:
-            assert (await sandbox.judge(*GOOD, limits=Limits(wall_seconds=60))).outcome == "passed"
-            order.append(number)
-
-        for number in range(64):
-            group.start_soon(one, number)
-    assert sorted(order) == list(range(64))
-    assert all(abs(place - number) <= 8 for place, number in enumerate(order))
-
-
 async def test_hundreds_of_runs_leave_nothing_behind(
     new_sandbox: NewSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +196,7 @@ async def test_hundreds_of_runs_leave_nothing_behind(
             await sandbox.judge(*GOOD)
         gc.collect()  # what earlier tests left to it holds descriptors
         before = footprint()
-        for _ in range(300):
+        for _ in range(200):
             assert (await sandbox.judge(*GOOD)).outcome == "passed"
         assert footprint() == before
 

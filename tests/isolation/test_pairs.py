@@ -347,7 +347,7 @@ async def test_many_pairs_leave_nothing_behind(
             await sandbox.judge(solution, SUITE)
         gc.collect()  # what earlier tests left to it holds descriptors
         before = footprint()
-        for turn in range(20 if form == "portable" else 200):
+        for turn in range(20 if form == "portable" else 100):
             verdict = await sandbox.judge(crash if turn % 5 == 0 else GOOD, SUITE)
             assert verdict.outcome == ("crashed" if turn % 5 == 0 else "passed"), verdict.output
         assert footprint() == before

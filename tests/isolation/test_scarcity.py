@@ -12,7 +12,8 @@ import anyio
 import pytest
 
 from prismenv.contracts.jail import Sandbox
-from prismenv.isolation.kinds import FORMS
+from prismenv.isolation.blocking import BlockingSandbox
+from prismenv.isolation.kinds import FORMS, problem_of
 from prismenv.words.limits import Limits
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is scarce is made so by Linux")
@@ -132,7 +133,7 @@ def test_on_a_full_disk_it_is_nobodys_fault_but_the_machines(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("form", ["full", "userns"])
+@pytest.mark.parametrize("form", ["userns" if problem_of("full") else "full"])  # who is next is decided by the parent
 async def test_256_callers_are_served_in_turn(form: str, new_pairs: Callable[..., Sandbox]) -> None:
     order: list[int] = []
     async with new_pairs(form, 2) as sandbox, anyio.create_task_group() as group:
@@ -156,20 +157,19 @@ except OSError:
 """
 
 
-@pytest.mark.anyio
 @pytest.mark.parametrize("form", ["portable", *FORMS])
 @pytest.mark.parametrize("who", ["both go on", "the child ends", "the parent ends"])
-async def test_a_solution_that_forks_when_it_is_loaded_is_contained(
-    form: str, who: str, new_pairs: Callable[..., Sandbox]
+def test_a_solution_that_forks_when_it_is_loaded_is_contained(
+    form: str, who: str, warm_pairs: Callable[[str], BlockingSandbox]
 ) -> None:
     end = {"both go on": "", "the child ends": "if pid == 0: os._exit(0)\n", "the parent ends": "if pid: os._exit(0)\n"}
-    async with new_pairs(form) as sandbox:
-        split = await sandbox.judge(FORK + end[who] + GOOD, SUITE, limits=Limits(wall_seconds=8))
-        assert split.fault in ("none", "candidate"), split.output
-        shared = await sandbox.judge(FORK + end[who] + SHARED[0], SHARED[1], verdict="shared")
-        assert shared.fault in ("none", "candidate"), shared.output
-        if who == "the child ends":
-            assert (split.outcome, shared.outcome) == ("passed", "passed")
-        if who == "the parent ends":
-            assert shared.outcome != "passed"
-        assert (await sandbox.judge(GOOD, SUITE)).outcome == "passed"
+    sandbox = warm_pairs(form)
+    split = sandbox.judge(FORK + end[who] + GOOD, SUITE, limits=Limits(wall_seconds=8))
+    assert split.fault in ("none", "candidate"), split.output
+    shared = sandbox.judge(FORK + end[who] + SHARED[0], SHARED[1], verdict="shared")
+    assert shared.fault in ("none", "candidate"), shared.output
+    if who == "the child ends":
+        assert (split.outcome, shared.outcome) == ("passed", "passed")
+    if who == "the parent ends":
+        assert shared.outcome != "passed"
+    assert sandbox.judge(GOOD, SUITE).outcome == "passed"

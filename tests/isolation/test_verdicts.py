@@ -51,7 +51,7 @@ def expectation(case: dict[str, Any], form: str, mode: str) -> dict[str, Any]:
     return case["expect"] | {key: value for name in names for key, value in differs.get(name, {}).items()}
 
 
-@pytest.mark.sampled("userns", "alone", "portable", every=3)
+@pytest.mark.sampled("userns", "alone", "portable", every=4)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("case", load_cases())

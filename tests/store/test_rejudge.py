@@ -161,3 +161,19 @@ def test_progress_is_told_after_each_attempt(filled: Store) -> None:
 def test_an_unknown_run_is_named(filled: Store) -> None:
     with pytest.raises(StorageException, match="Did you mean run-1"):
         rejudge(filled, as_stored, run_id="run-2")
+
+
+def test_a_solution_of_several_files_is_judged_again_as_it_was(store: Store, make_run, make_node) -> None:
+    files = FileSet(
+        files={"bank/main.py": "from .rates import rate", "bank/rates.py": "rate = 1"}, entry="bank/main.py"
+    )
+    store.save_run(make_run())
+    node = make_node(0, attempts=1)
+    given = {**dict(node.outcome.result.data_trail[0].items()), "solution_code": files}
+    result = node.outcome.result.model_copy(update={"data_trail": [TrailRecord.model_validate(given)]})
+    store.save_node("run-1", NodeRecord(replace(node.outcome, result=result)))
+    judged: list[Any] = []
+    rejudge(store, lambda solution, _: judged.append(solution) or Verdict(outcome="failed"))
+    assert judged == [files]
+    (stored,) = store.nodes("run-1")
+    assert stored.outcome.result.data_trail[0].solution_code == files.listing()

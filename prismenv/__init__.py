@@ -7,6 +7,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "Action": "prismenv.contracts.episode",
+    "ActionException": "prismenv.words.errors",
     "AgentCommunicationException": "prismenv.words.errors",
     "AgentHandle": "prismenv.contracts.handle",
     "BaseEnvironment": "prismenv.contracts.base",
@@ -24,10 +26,12 @@ _HOMES = {
     "EnvironmentExecutionException": "prismenv.words.errors",
     "Event": "prismenv.words.events",
     "Execution": "prismenv.words.verdict",
+    "HostException": "prismenv.words.errors",
     "Limits": "prismenv.words.limits",
     "ModelReference": "prismenv.contracts.transport",
     "NodeOutcome": "prismenv.words.nodes",
     "NodeRequest": "prismenv.words.nodes",
+    "Observation": "prismenv.contracts.episode",
     "PlannedNode": "prismenv.contracts.plan",
     "PolicyContext": "prismenv.contracts.policy",
     "PolicyEntry": "prismenv.contracts.policy",
@@ -38,6 +42,8 @@ _HOMES = {
     "Sandbox": "prismenv.isolation.sandbox",
     "SandboxException": "prismenv.words.errors",
     "SearchPolicy": "prismenv.contracts.policy",
+    "State": "prismenv.contracts.episode",
+    "StepResult": "prismenv.contracts.episode",
     "StorageException": "prismenv.words.errors",
     "StrictEnvironmentConfig": "prismenv.contracts.settings",
     "TrailRecord": "prismenv.words.records",
@@ -56,6 +62,8 @@ _HOMES = {
 
 __version__ = "0.1.0"
 __all__ = [  # frozen by a test: every name but the version has its home above
+    "Action",
+    "ActionException",
     "AgentCommunicationException",
     "AgentHandle",
     "BaseEnvironment",
@@ -73,10 +81,12 @@ __all__ = [  # frozen by a test: every name but the version has its home above
     "EnvironmentExecutionException",
     "Event",
     "Execution",
+    "HostException",
     "Limits",
     "ModelReference",
     "NodeOutcome",
     "NodeRequest",
+    "Observation",
     "PlannedNode",
     "PolicyContext",
     "PolicyEntry",
@@ -87,6 +97,8 @@ __all__ = [  # frozen by a test: every name but the version has its home above
     "Sandbox",
     "SandboxException",
     "SearchPolicy",
+    "State",
+    "StepResult",
     "StorageException",
     "StrictEnvironmentConfig",
     "TrailRecord",

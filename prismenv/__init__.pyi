@@ -3,6 +3,7 @@ from prismenv.answers.completion import complete_prompt as complete_prompt
 from prismenv.answers.rename import bind_function_to_test as bind_function_to_test
 from prismenv.answers.similarity import near_duplicate as near_duplicate
 from prismenv.answers.suites import stubs_for as stubs_for
+from prismenv.clients.environment import EnvironmentClient as EnvironmentClient
 from prismenv.contracts.base import BaseEnvironment as BaseEnvironment
 from prismenv.contracts.episode import Action as Action
 from prismenv.contracts.episode import Observation as Observation

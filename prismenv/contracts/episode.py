@@ -156,10 +156,29 @@ def plain(value: object, what: str) -> Any:
 
 
 def observation_document(observation: object) -> dict[str, Any]:
-    """An observation as an object of JSON: text stands under `obs_str`, without the engine's keys but metadata."""
+    """An observation as an object of JSON, without the engine's keys but for metadata that says something.
+
+    Text stands under `obs_str`, anything else that is no object under `value`.
+    """
     if isinstance(observation, str):
         return {TEXT_KEY: observation}
     made = plain(observation, "an observation")
     if not isinstance(made, dict):
         return {"value": made}
-    return {key: value for key, value in made.items() if key not in {"done", "reward", "truncated"}}
+    return {key: value for key, value in made.items() if key not in OWN_KEYS or (key == "metadata" and value)}
+
+
+def result_document(result: StepResult[Any]) -> dict[str, Any]:
+    """`{"observation", "reward", "done"}`, and in `metadata` what stock clients have no place for.
+
+    `metadata` is there only where there is something to say: whether the episode was truncated, and an author's info.
+    """
+    document: dict[str, Any] = {
+        "observation": observation_document(result.observation),
+        "reward": result.reward,
+        "done": result.done,
+    }
+    metadata = {**plain(dict(result.info), "an info"), **({"truncated": True} if result.truncated else {})}
+    if metadata:
+        document["metadata"] = metadata
+    return document

@@ -69,7 +69,7 @@ class Application:
             self._route("GET", "/active_sessions", self._active),
             self._route("DELETE", "/session/{session_id:path}", self._delete),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_thing, Exception: _fault})
+        return Starlette(routes=routes, exception_handlers={HTTPException: no_such_thing, Exception: fault})
 
     def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:
         """`free`: without a token too; the handler is given no owner then."""
@@ -223,14 +223,15 @@ def _status(task: Task) -> dict[str, Any]:
     return {"status": "failed", "result": None, "error": refusal.message, "code": refusal.code}
 
 
-async def _no_such_thing(_request: Request, error: Exception) -> Response:
+async def no_such_thing(_request: Request, error: Exception) -> Response:
+    """A path or method that there is not."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
     response = answered({"detail": error.detail}, error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
-async def _fault(request: Request, error: Exception) -> Response:
+async def fault(request: Request, error: Exception) -> Response:
     """A fault of ours: told to the log with its trace, and to the client without."""
     logger.error("{} {}: {}", request.method, request.url.path, error)
     return answered({"detail": "Internal server error", "code": "internal"}, 500)

@@ -12,7 +12,7 @@ _DISCARDED = 8  # times the limit: how much of a body that is too large is read 
 
 
 async def read_body(request: Request, most_bytes: int, seconds: float, *, optional: bool = False) -> dict[str, Any]:
-    """The JSON object in the body; Refusal says what is wrong with it. `optional`: nothing at all is an empty object."""
+    """The JSON object in the body; Refusal says what is wrong with it. `optional`: none is an empty object."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     bodyless = optional and not kind
     if kind != "application/json" and not bodyless:

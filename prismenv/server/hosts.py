@@ -15,7 +15,7 @@ def require_local_host(host: str) -> None:
 
 
 def require_own_origin(origin: str | None, host: str) -> None:
-    """Refusal for what a browser sends from a page of somebody else's: an Origin that is not this server. None: no page."""
+    """Refusal for what a browser sends from a page of somebody else. `origin` None: it comes from no page."""
     if origin is None:
         return
     scheme, _, rest = origin.partition("://")

@@ -83,7 +83,7 @@ async def test_an_episode_goes_from_reset_to_its_end() -> None:
     line = instance_of(Line)
     first = await line.reset({"seed": 1, "start": 1, "episode_id": "mine"})
     assert (observation_document(first.observation), first.reward, first.done) == (
-        {"at": 1, "metadata": {}},
+        {"at": 1},
         None,
         False,
     )

@@ -24,6 +24,7 @@ LAYERS = {
     "store": 4,
     "engine": 5,
     "testing": 6,
+    "clients": 7,
     "server": 7,
     "cli": 8,
 }
@@ -35,6 +36,8 @@ OPTIONAL = frozenset(
 # All of prismenv/server needs the extra `server`: it is imported by the function that starts it, by its own modules at
 # their top.
 OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
+OPTIONAL |= {"websockets.asyncio.client", "websockets.exceptions"}
+OPTIONAL |= {"prismenv.server.environments", "prismenv.server.environments.limits"}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

@@ -55,7 +55,7 @@ class EnvironmentHost:
         self.limits = limits
         self._make = make
         self._clock = clock
-        self._seed = seed
+        self.seed = seed
         self._opened = 0
         self._taken: Counter[str] = Counter()
         self._queue: deque[_Waiter] = deque()
@@ -87,7 +87,7 @@ class EnvironmentHost:
         await self._take_place(tenant)
         try:
             self._opened += 1
-            seed = derive_seed(self._seed, "instance", self._opened)
+            seed = derive_seed(self.seed, "instance", self._opened)
             environment = self._make(name, seed)
             instance = Instance(
                 self._clock.new_id("instance"),

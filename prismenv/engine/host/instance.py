@@ -30,6 +30,7 @@ from prismenv.words.seeding import derive_seed
 Stage = Literal["new", "running", "over", "broken"]
 MAX_ID = 200  # characters of an episode's id
 CLOSING_SECONDS = 10.0
+REMEMBERED_STEPS = 16  # of an episode, the last ones that have names
 _ENGINE_KEYS = ("seed", "episode_id")
 
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class Instance:
         self._episode_id: str | None = None
         self._steps = 0
         self._rewards: list[float] = []
+        self._answered: dict[str | None, StepResult[Any]] = {}
         self._why = ""
 
     @property
@@ -104,6 +106,7 @@ class Instance:
                 seed = derive_seed(self._seed, "episode", self._episodes)
             self._episode_id = episode_id or self._clock.new_id("episode")
             self._steps, self._rewards = 0, []
+            self._answered.clear()
             own = {key: value for key, value in options.items() if key not in _ENGINE_KEYS}
             self._break("reset of the last episode failed")
             result = await self._in_time(
@@ -112,14 +115,20 @@ class Instance:
             self._note(result)
             return result
 
-    async def step(self, action: Any, timeout_seconds: float | None = None) -> StepResult[Any]:
+    async def step(
+        self, action: Any, timeout_seconds: float | None = None, *, request_id: str | None = None
+    ) -> StepResult[Any]:
         """One step of the episode; `timeout_seconds` None: the environment's.
+
+        `request_id` names the step: the same again within the episode is answered as before, and not done. None: none.
 
         ActionException: the action is refused, nothing happened. EnvironmentExecutionException: `no_episode` before
         reset, `episode_over` after the end; any other, and DeadlineException, ended the episode.
         """
         seconds = self._seconds(timeout_seconds)
         async with self._use():
+            if request_id in self._answered:
+                return self._answered[request_id]
             self._require_running()
             read = self.face.types.read_action(action)
             self._break("the last step was cut off")
@@ -133,6 +142,8 @@ class Instance:
                 raise
             self._steps += 1
             self._note(result)
+            if request_id is not None:
+                self._remember(request_id, result)
             return result
 
     async def state(self) -> dict[str, Any]:
@@ -207,6 +218,11 @@ class Instance:
         self.stage = "over" if result.done else "running"
         if result.reward is not None:
             self._rewards.append(result.reward)
+
+    def _remember(self, request_id: str, result: StepResult[Any]) -> None:
+        self._answered[request_id] = result
+        if len(self._answered) > REMEMBERED_STEPS:
+            del self._answered[next(iter(self._answered))]
 
     def _break(self, why: str) -> None:
         """Broken unless what follows ends well."""

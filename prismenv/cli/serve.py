@@ -39,6 +39,16 @@ Examples:
 """
 EXTRA = "prismenv[server]"
 _SEED_BITS = 63
+SetsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
+]
+TokenFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
+]
+TokenVariablesOption = Annotated[
+    list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +69,9 @@ def serve(
     environment: Annotated[str | None, typer.Option("--environment", "-e", help="Only this one; default: all.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8000,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable."),
-    ] = None,
-    token_files: Annotated[
-        list[Path] | None,
-        typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
-    ] = None,
-    token_variables: Annotated[
-        list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
-    ] = None,
+    sets: SetsOption = None,
+    token_files: TokenFilesOption = None,
+    token_variables: TokenVariablesOption = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines in without a token: they run programs here.")
     ] = False,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from prismenv.clients.links import Link, LocalLink, WebSocketLink
 from prismenv.contracts.episode import TEXT_KEY, StepResult, plain
@@ -159,7 +159,7 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
     def _result(self, payload: dict[str, Any] | None) -> StepResult[ObservationT]:
         try:
             return self._parse_result(self._known(payload, "reset and step"))
-        except (ValidationError, TypeError, AttributeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise ProtocolException(f"the result cannot be read: {error}", code="bad_result") from error
 
     @staticmethod

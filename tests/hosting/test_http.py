@@ -137,6 +137,19 @@ async def test_a_full_server_says_when_to_come_again(serve: Any, http: Any) -> N
         assert full.headers["retry-after"] == "1"
 
 
+async def test_an_episode_that_is_over_makes_room_for_the_next_and_one_that_runs_does_not(
+    serve: Any, http: Any
+) -> None:
+    async with serve(limits={"instances": 2, "queue_seconds": 0.1}) as running, http(running) as client:
+        await client.post(f"{AT}/reset", json={"episode_id": "runs"})
+        for number in range(5):
+            name = {"episode_id": f"episode-{number}"}
+            assert (await client.post(f"{AT}/reset", json={**name, "length": 1})).status_code == 200
+            assert (await client.post(f"{AT}/step", json={**name, "action": {}})).json()["done"]
+        assert (await client.post(f"{AT}/step", json={"action": {}, "episode_id": "runs"})).status_code == 200
+        assert running.host.active == 2
+
+
 async def test_what_is_there_is_described(serve: Any, http: Any) -> None:
     async with serve(only=ECHO) as running, http(running) as client:
         metadata = (await client.get("/metadata")).json()

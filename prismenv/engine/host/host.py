@@ -164,7 +164,7 @@ class EnvironmentHost:
     async def _take_place(self, tenant: str) -> None:
         if self._stopping:
             raise _stopping()
-        if not self._queue and self._has_room(tenant):
+        if not self._queue and self.has_room(tenant):
             self._taken[tenant] += 1
             return
         if len(self._queue) >= self.limits.waiting:
@@ -200,12 +200,13 @@ class EnvironmentHost:
         for waiter in list(self._queue):
             if self._taken.total() >= self.limits.instances:
                 return
-            if self._has_room(waiter.tenant) and not self._stopping:
+            if self.has_room(waiter.tenant) and not self._stopping:
                 self._queue.remove(waiter)
                 self._taken[waiter.tenant] += 1
                 waiter.called.set()
 
-    def _has_room(self, tenant: str) -> bool:
+    def has_room(self, tenant: str) -> bool:
+        """Whether a place is free for that tenant."""
         own = math.inf if self.limits.per_tenant is None else self.limits.per_tenant
         return self._taken.total() < self.limits.instances and self._taken[tenant] < own
 

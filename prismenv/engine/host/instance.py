@@ -84,6 +84,16 @@ class Instance:
         return self._busy > 0
 
     @property
+    def idle(self) -> bool:
+        """Whether nobody calls, and no episode runs."""
+        return not self._busy and self.stage != "running"
+
+    @property
+    def used_at(self) -> float:
+        """When it was last used, on the clock's scale."""
+        return self._used_at
+
+    @property
     def expired(self) -> bool:
         """Whether nobody used it for as long as its lease is."""
         return not self._busy and self._clock.monotonic() - self._used_at >= self._lease_seconds

@@ -1,4 +1,8 @@
-"""Instances that are addressed by a name, for callers without a connection of their own."""
+"""Instances that are addressed by a name, for callers without a connection of their own.
+
+Such a caller says when an episode begins, and never that it is done with it. So one whose episode is over stays for its
+lease, unless its tenant needs the place: then the one that was unused for longest makes room.
+"""
 
 from prismenv.contracts.turn import Turn
 from prismenv.engine.host.host import EnvironmentHost
@@ -26,6 +30,8 @@ class NamedInstances:
         try:
             async with turn:
                 if key not in self._known:
+                    if not self._host.has_room(tenant):
+                        await self._make_room(tenant)
                     instance = await self._host.open(environment, tenant)
                     instance.on_close = lambda _why: self._forget(key, instance)
                     self._known[key] = instance
@@ -33,6 +39,13 @@ class NamedInstances:
         finally:
             if not turn.is_taken():
                 self._opening.pop(key, None)
+
+    async def _make_room(self, tenant: str) -> None:
+        idle = [each for key, each in self._known.items() if key[0] == tenant and each.idle]
+        if idle:
+            await self._host.release(
+                min(idle, key=lambda each: each.used_at), "its episode was over, and its place needed"
+            )
 
     def _forget(self, key: Key, instance: Instance) -> None:
         if self._known.get(key) is instance:

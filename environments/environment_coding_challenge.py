@@ -5,22 +5,23 @@ from typing import Any
 
 from pydantic import Field
 
-from prismenv import EnvironmentConfig, environment_registry
+from prismenv import environment_registry
 
-from ._flow import FIXER, GENERATOR, SOLVER, ChallengeFlow
+from ._episode import ChallengeEpisodes, EpisodeConfig
+from ._flow import FIXER, GENERATOR, SOLVER
 from ._problem import Brief, Problem
 
 DESIGNER = "challenge_designer"
 
 
-class CodingChallengeConfig(EnvironmentConfig):
-    """The keys that every environment has. Further ones that a file brings are kept, and mean nothing here."""
+class CodingChallengeConfig(EpisodeConfig):
+    """The keys of every coding challenge. Further ones that a file brings are kept, and mean nothing here."""
 
     agents: list[str] = Field(default=[DESIGNER, GENERATOR, SOLVER, FIXER])
 
 
 @environment_registry.register("environment_coding_challenge", config=CodingChallengeConfig)
-class CodingChallenge(ChallengeFlow):
+class CodingChallenge(ChallengeEpisodes):
     """Designer, test generator, solver with up to `max_attempts` attempts, fixer."""
 
     def agent_questions(self) -> Mapping[str, Sequence[Sequence[str]]]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import anyio
 from pydantic import Field
 
-from prismenv import EnvironmentConfig, Verdict, environment_registry, near_duplicate, stubs_for
+from prismenv import Verdict, environment_registry, near_duplicate, stubs_for
 
-from ._flow import FIXER, GENERATOR, MOST_REWRITES, SOLVER, ChallengeFlow
+from ._episode import ChallengeEpisodes, EpisodeConfig
+from ._flow import FIXER, GENERATOR, MOST_REWRITES, SOLVER
 from ._problem import Brief, Problem, ProblemEnded
 from ._report import capped
 from ._validation import finds_issues, round_report
@@ -17,14 +18,14 @@ NO_SUITE = ("no_tests", "invalid_tests")
 EMPTY = "pass\n"  # stands for a solution where a suite gives no name that a stub could have
 
 
-class EnhancedCodingChallengeConfig(EnvironmentConfig):
-    """The keys that every environment has. Further ones that a file brings are kept, and mean nothing here."""
+class EnhancedCodingChallengeConfig(EpisodeConfig):
+    """The keys of every coding challenge. Further ones that a file brings are kept, and mean nothing here."""
 
     agents: list[str] = Field(default=[DESIGNER, GENERATOR, VALIDATOR, SOLVER, ANALYSER, FIXER])
 
 
 @environment_registry.register("environment_enhanced_coding_challenge", config=EnhancedCodingChallengeConfig)
-class EnhancedCodingChallenge(ChallengeFlow):
+class EnhancedCodingChallenge(ChallengeEpisodes):
     """Advanced designer, test generator and validator, solver, error analyser, fixer."""
 
     def agent_questions(self) -> Mapping[str, Sequence[Sequence[str]]]:

@@ -4,7 +4,12 @@ from prismenv.answers.files import extract_files as extract_files
 from prismenv.answers.rename import bind_function_to_test as bind_function_to_test
 from prismenv.answers.similarity import near_duplicate as near_duplicate
 from prismenv.answers.suites import stubs_for as stubs_for
+from prismenv.clients.environment import EnvironmentClient as EnvironmentClient
 from prismenv.contracts.base import BaseEnvironment as BaseEnvironment
+from prismenv.contracts.episode import Action as Action
+from prismenv.contracts.episode import Observation as Observation
+from prismenv.contracts.episode import State as State
+from prismenv.contracts.episode import StepResult as StepResult
 from prismenv.contracts.handle import AgentHandle as AgentHandle
 from prismenv.contracts.handle import Crew as Crew
 from prismenv.contracts.hookspecs import hookimpl as hookimpl
@@ -35,11 +40,13 @@ from prismenv.search.tree import TreeNode as TreeNode
 from prismenv.words.chat import ChatMessage as ChatMessage
 from prismenv.words.chat import ChatReply as ChatReply
 from prismenv.words.chat import ChatRequest as ChatRequest
+from prismenv.words.errors import ActionException as ActionException
 from prismenv.words.errors import AgentCommunicationException as AgentCommunicationException
 from prismenv.words.errors import BudgetException as BudgetException
 from prismenv.words.errors import ConfigurationException as ConfigurationException
 from prismenv.words.errors import EnvironmentException as EnvironmentException
 from prismenv.words.errors import EnvironmentExecutionException as EnvironmentExecutionException
+from prismenv.words.errors import HostException as HostException
 from prismenv.words.errors import ProtocolException as ProtocolException
 from prismenv.words.errors import RegistryException as RegistryException
 from prismenv.words.errors import SandboxException as SandboxException

@@ -221,7 +221,7 @@ class BaseEnvironment(Workflow, Judging, Environment):
             for inputs in questions if role in self.config.agents else ():
                 self.services.interface.require_template(role, inputs)
 
-    async def _enter_execute_node(self, author: Method, *args: Any, **options: Any) -> ChallengeResults:
+    async def _enter_execute_node(self, author: Method, /, *args: Any, **options: Any) -> ChallengeResults:
         if args:
             names = ("concept", "difficulty_level")
             options = {**dict(zip(names, args, strict=False)), **options}
@@ -255,7 +255,7 @@ class BaseEnvironment(Workflow, Judging, Environment):
             max_attempts=min(attempts or self.config.max_attempts, HOST_MAX_ATTEMPTS),
         )
 
-    async def _enter_reset(self, author: Method, *args: Any, **options: Any) -> Any:
+    async def _enter_reset(self, author: Method, /, *args: Any, **options: Any) -> Any:
         await self._fresh_start()
         if not self._initialized:
             await self.initialize()

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
 
 from prismenv.contracts.execution import NodeExecution, current_execution, timed_out_result
 from prismenv.contracts.results import as_results
@@ -28,6 +30,8 @@ Method = Callable[..., Awaitable[Any]]
 ENTRY_METHODS = ("close", "execute_node", "health_check", "initialize", "reset")
 # What the engine reads from a call; handed on only to authors whose signature names it.
 ENGINE_OPTIONS = ("max_attempts", "num_problems", "previous_problems", "seed", "task_timeout", "timeout")
+METHOD_THREADS = 64
+_thread_limit: RunVar[anyio.CapacityLimiter] = RunVar("prismenv_method_threads")
 _inside: ContextVar[frozenset[tuple[int, str]]] = ContextVar("prismenv_entries", default=frozenset())
 
 
@@ -35,11 +39,11 @@ def make_entry(name: str, method: Method) -> Method:
     """`method` with the engine's part around it. Marked, so that it is made once."""
 
     @functools.wraps(method)
-    async def entry(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def entry(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         mark = (id(self), name)
         marks = _inside.get()
         if mark in marks:
-            return await method(self, *args, **kwargs)
+            return await run_method(functools.partial(method, self), *args, **kwargs)
         token = _inside.set(marks | {mark})
         try:
             return await getattr(self, f"_enter_{name}")(functools.partial(method, self), *args, **kwargs)
@@ -82,14 +86,39 @@ async def run_node(
     return as_results(returned, environment_name)
 
 
-async def call_author(environment_name: str, method_name: str, method: Method, *args: Any, **options: Any) -> Any:
+async def call_author(
+    environment_name: str, method_name: str, method: Callable[..., Any], /, *args: Any, **options: Any
+) -> Any:
     """What an author's method returns. What it raises is classified, and keeps the original as its cause."""
     try:
-        return await method(*args, **options)
+        return await run_method(method, *args, **options)
     except EnvironmentException:
         raise
     except (Exception, SystemExit) as error:  # boundary: an author's code
         raise classified(error, environment_name, method_name) from error
+
+
+async def run_method(method: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """What a method returns that may be plain: then it runs in a thread, so that it may take its time.
+
+    A thread cannot be stopped: what is cancelled meanwhile goes on in it, unseen. Such threads are counted apart from
+    the engine's own, so that those that hang hold up other plain methods only.
+    """
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+        return await method(*args, **options)
+    call = functools.partial(method, *args, **options)
+    returned = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_threads())
+    return await returned if inspect.isawaitable(returned) else returned
+
+
+def _threads() -> anyio.CapacityLimiter:
+    """The limit of threads of plain methods in this event loop."""
+    try:
+        return _thread_limit.get()
+    except LookupError:
+        limit = anyio.CapacityLimiter(METHOD_THREADS)
+        _thread_limit.set(limit)
+        return limit
 
 
 async def ask_validation(environment_name: str, hook: Callable[..., Any], config: EnvironmentConfig) -> None:

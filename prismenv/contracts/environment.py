@@ -2,8 +2,9 @@
 
 from abc import ABC
 
-# Every method that the engine calls by name. The awaited ones must be coroutine functions; the rest may be either.
-AWAITED_METHODS = ("close", "execute_node", "health_check", "initialize", "reset")
+# Every method that the engine calls by name. The awaited ones must be coroutine functions; the rest may be either, and
+# run in a thread where they are plain.
+AWAITED_METHODS = ("execute_node", "health_check", "initialize")
 KNOWN_METHODS = (
     "close",
     "compute_reward",

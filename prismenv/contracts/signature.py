@@ -78,9 +78,11 @@ def check_members(members: Mapping[str, Any], where: str) -> None:
 def check_flow(
     name: str, function: Callable[..., Any], parameters: Mapping[str, inspect.Parameter], where: str
 ) -> None:
-    """RegistryException unless an awaited method can be awaited and execute_node takes a node."""
+    """RegistryException unless an awaited method can be awaited, execute_node takes a node, and step an action."""
     if name in AWAITED_METHODS and not inspect.iscoroutinefunction(inspect.unwrap(function)):
         raise _bad(name, where, "it is awaited, so it must be written `async def`")
+    if name == "step" and not _takes_action(parameters):
+        raise _bad(name, where, "it must take the action by position, after 'self' and alone")
     if name != "execute_node" or any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
         return
     missing = [key for key in _NODE_PARAMETERS if key not in parameters or parameters[key].kind not in _BY_KEYWORD]
@@ -92,6 +94,14 @@ def check_flow(
             f"it must take {' and '.join(repr(key) for key in missing)} by keyword, or **kwargs; "
             f"found ({', '.join(parameters)}){slips}",
         )
+
+
+def _takes_action(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether a method can be called with one thing."""
+    items = list(parameters.values())
+    own = items[1:] if items and items[0].kind is not inspect.Parameter.VAR_POSITIONAL else items
+    needed = [item for item in own if item.default is item.empty and item.kind in _BY_KEYWORD]
+    return any(item.kind in _BY_POSITION for item in own[:1]) and all(item is own[0] for item in needed)
 
 
 def _refuse_slip(name: str, members: Mapping[str, Any], where: str) -> None:

@@ -8,7 +8,6 @@ A client that goes away while its answer is waited for has its model call cancel
 tasks.py.
 """
 
-import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -22,10 +21,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from prismenv.server.asking import name_in, preferred_wait, read_ask, read_object, read_wait
+from prismenv.server.asking import name_in, preferred_wait, read_ask, read_wait
+from prismenv.server.body import read_body
 from prismenv.server.documents import describe, page
 from prismenv.server.guard import SCOPE_KEY
 from prismenv.server.health import HealthBoard
+from prismenv.server.hosts import require_local_host
 from prismenv.server.interface import InterfaceService
 from prismenv.server.refusal import Refusal, of_model, stopping
 from prismenv.server.tasks import Task
@@ -36,7 +37,6 @@ from prismenv.words.outcome import Outcome
 
 SERVICE = "llm_interface"
 _GONE = 499  # nobody reads it: what logs and counters call a client that went away
-_DISCARDED = 8  # times the limit: how much of a body that is too large is read and thrown away
 
 T = TypeVar("T")
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -70,7 +70,7 @@ class Application:
             self._route("GET", "/active_sessions", self._active),
             self._route("DELETE", "/session/{session_id:path}", self._delete),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: _no_such_thing, Exception: _fault})
+        return Starlette(routes=routes, exception_handlers={HTTPException: no_such_thing, Exception: fault})
 
     def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:
         """`free`: without a token too; the handler is given no owner then."""
@@ -92,35 +92,15 @@ class Application:
 
     def _owner(self, request: Request, *, free: bool) -> str:
         if self.local:
-            host = request.headers.get("host", "")
-            name = host if host.endswith("]") else host.rpartition(":")[0] if ":" in host else host
-            if not _is_loopback(name.strip("[]")):
-                raise Refusal(403, "wrong_host", "without a token the service is there for localhost only")
+            require_local_host(request.headers.get("host", ""))
         owner = self.tokens.owner(request.headers.get("authorization", ""))
         if owner is None and not free:
             raise Refusal(401, "unauthorised", "a valid token is needed: Authorization: Bearer TOKEN")
         return owner or ""
 
     async def _object(self, request: Request) -> dict[str, Any]:
-        """The JSON object in the body, which is read up to the limits of size and time."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Refusal(415, "wrong_type", "expected Content-Type: application/json")
-        most, body, size = self.service.limits.body_bytes, bytearray(), 0
-        length = request.headers.get("content-length", "")
-        declared = int(length[:20]) if length.isdigit() else 0
-        with anyio.move_on_after(self.service.limits.body_seconds) as scope:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= most:
-                    body += chunk
-                elif max(size, declared) > _DISCARDED * most:
-                    break  # else it is read to its end: who still sends would not see the answer
-        if size > most:
-            raise Refusal(413, "too_large", f"the body is longer than {most:,} bytes")
-        if scope.cancelled_caught:
-            raise Refusal(408, "too_slow", "the body did not come in time")
-        return read_object(bytes(body))
+        limits = self.service.limits
+        return await read_body(request, limits.body_bytes, limits.body_seconds)
 
     async def _root(self, _request: Request, _owner: str) -> Response:
         links = {"openapi": "/openapi.json", "docs": "/docs", "health": "/health", "metrics": "/metrics"}
@@ -227,13 +207,6 @@ def full_answer(session_id: str, outcome: Outcome) -> dict[str, Any]:
     return {"session_id": session_id, **outcome_document(outcome)}
 
 
-def _is_loopback(name: str) -> bool:
-    try:
-        return name.lower() == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def _error_of(outcome: Outcome) -> AgentCommunicationException:
     assert outcome.error is not None  # noqa: S101 - an outcome has either
     return outcome.error
@@ -251,14 +224,15 @@ def _status(task: Task) -> dict[str, Any]:
     return {"status": "failed", "result": None, "error": refusal.message, "code": refusal.code}
 
 
-async def _no_such_thing(_request: Request, error: Exception) -> Response:
+async def no_such_thing(_request: Request, error: Exception) -> Response:
+    """A path or method that there is not."""
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
     response = answered({"detail": error.detail}, error.status_code)
     response.headers.update(error.headers or {})
     return response
 
 
-async def _fault(request: Request, error: Exception) -> Response:
+async def fault(request: Request, error: Exception) -> Response:
     """A fault of ours: told to the log with its trace, and to the client without."""
     logger.error("{} {}: {}", request.method, request.url.path, error)
     return answered({"detail": "Internal server error", "code": "internal"}, 500)

@@ -34,12 +34,12 @@ class Ask:
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises Refusal for anything else, and for what is nested too deeply."""
     try:
-        data = json.loads(body, parse_constant=_no_constant)
+        data = json.loads(body, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "bad_json", f"the body is no JSON: {excerpt(str(error))}") from error
     if not isinstance(data, dict):
         raise Refusal(422, "wrong_type", f"the body: found {json_kind(data)}; expected an object")
-    _check(data)
+    check_nesting(data)
     return data
 
 
@@ -107,11 +107,12 @@ def _wrong(key: str, value: Any, expected: str) -> NoReturn:
     raise Refusal(422, "wrong_type", f"{key}: found {found}; expected {expected}")
 
 
-def _no_constant(word: str) -> NoReturn:
+def no_constant(word: str) -> NoReturn:
+    """What json.loads calls for NaN and the infinities."""
     raise ValueError(f"{word} is no JSON")
 
 
-def _check(value: Any) -> None:
+def check_nesting(value: Any) -> None:
     """Refuse what is nested too deeply, and text that is no Unicode: neither can be handed on."""
     level = [value]
     for _ in range(MAX_DEPTH):

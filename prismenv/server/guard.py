@@ -28,6 +28,7 @@ class GuardedProtocol(H11Protocol):
     on_gone: Callable[[], None] | None = None
     gone = False
     _deadline: asyncio.TimerHandle | None = None
+    _upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_JoiningTransport(transport, self.loop))
@@ -46,8 +47,13 @@ class GuardedProtocol(H11Protocol):
         if self.cycle is not before:  # a head is whole; the task that answers it has not run yet
             self._head_came()
             cast("dict[str, Any]", self.cycle.scope)[SCOPE_KEY] = self
-        elif self._deadline is None and before.response_complete and self.conn.trailing_data[0]:
+        elif self._deadline is None and not self._upgraded and before.response_complete and self.conn.trailing_data[0]:
             self._expect_head()  # the next one has begun
+
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        self._upgraded = True  # from here on the connection is another protocol's
+        self._head_came()
+        super().handle_websocket_upgrade(event)
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(self.header_seconds, self._too_slow)
@@ -95,6 +101,9 @@ class _JoiningTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         self._inner.resume_reading()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._inner.set_protocol(protocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._inner.get_extra_info(name, default)

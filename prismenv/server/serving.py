@@ -88,7 +88,7 @@ async def running_service(
     """
     if listener is None:
         listener = listen(settings.host, settings.port, open_to_all=not settings.tokens)
-    local = _is_local(str(listener.getsockname()[0]))
+    local = is_local(str(listener.getsockname()[0]))
     clock, limits = clock or SystemClock(), settings.limits
     with closing(listener):  # also where the server does not come to it
         async with anyio.create_task_group() as group:
@@ -120,7 +120,7 @@ def listen(host: str, port: int, *, open_to_all: bool) -> socket.socket:
     except (OSError, UnicodeError, OverflowError) as error:
         raise ConfigurationException(f"--host {host}: there is no such address: {error}", code="no_address") from error
     family, kind, protocol, _, address = found[0]
-    if open_to_all and not _is_local(str(address[0])):
+    if open_to_all and not is_local(str(address[0])):
         raise ConfigurationException(
             f"--host {host} can be reached from other machines, and no token is asked for",
             code="no_token",
@@ -139,7 +139,8 @@ def listen(host: str, port: int, *, open_to_all: bool) -> socket.socket:
     return listener
 
 
-def _is_local(address: str) -> bool:
+def is_local(address: str) -> bool:
+    """Whether only this machine can reach it."""
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 

@@ -9,6 +9,8 @@
     ├── SandboxException                    the judge or the jail broke                    (RuntimeError)
     ├── StorageException                    the store cannot be read or written            (OSError)
     ├── ProtocolException                   a peer sent what the protocol does not allow   (ValueError)
+    │   └── ActionException                 an action that an environment refuses          (ValueError)
+    ├── HostException                       a host of environments cannot be used now      (ConnectionError)
     └── BudgetException                     a budget is spent                              (RuntimeError)
 
 Each takes one message that says what failed, which one, what was expected and what to do. `code` (a machine key),
@@ -16,7 +18,8 @@ Each takes one message that says what failed, which one, what was expected and w
 code.
 """
 
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 from prismenv.words.usage import Usage
 
@@ -118,6 +121,22 @@ class ProtocolException(EnvironmentException, ValueError):
     """A peer sent something that the protocol does not allow."""
 
     default_code = "protocol_violated"
+
+
+class ActionException(ProtocolException):
+    """An action that an environment refuses: nothing happened, and the episode goes on.
+
+    `errors` are the fields that are wrong, where it is so: `{"loc", "msg", "type"}` each.
+    """
+
+    default_code = "bad_action"
+    errors: Sequence[Mapping[str, Any]] = ()
+
+
+class HostException(EnvironmentException, ConnectionError):
+    """A host of environments has no room, is stopping, or cannot be reached."""
+
+    default_code = "host_unavailable"
 
 
 class BudgetException(EnvironmentException, RuntimeError):

@@ -32,8 +32,12 @@ async def wait(self: Any) -> None:
     return None
 
 
+async def take(self: Any, action: Any) -> None:
+    return action
+
+
 def function_for(method: str) -> Callable[..., Any]:
-    return run_node if method == "execute_node" else wait
+    return {"execute_node": run_node, "step": take}.get(method, wait)
 
 
 def add_class(registry: EnvironmentRegistry, name: str, **options: Any) -> type[Environment]:
@@ -253,7 +257,7 @@ def test_a_bad_signature_in_a_class_is_refused(registry: EnvironmentRegistry) ->
     def make() -> None:
         @registry.register("mine")
         class Mine(Environment):
-            def reset(self) -> None: ...
+            def initialize(self) -> None: ...
 
     assert "async def" in refusal(registry, make, "bad_signature")
 

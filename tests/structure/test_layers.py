@@ -24,6 +24,7 @@ LAYERS = {
     "store": 4,
     "engine": 5,
     "testing": 6,
+    "clients": 7,
     "server": 7,
     "cli": 8,
 }
@@ -37,6 +38,8 @@ OPTIONAL = frozenset(
 OPTIONAL |= {"prismenv.search.adaptive.policy"}  # needs NumPy, which only a run with this policy waits for
 OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
 OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
+OPTIONAL |= {"websockets.asyncio.client", "websockets.exceptions"}
+OPTIONAL |= {"prismenv.server.environments", "prismenv.server.environments.limits"}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

@@ -1,0 +1,181 @@
+"""`prismenv serve`: environments over OpenEnv's protocol and PrismBench's."""
+
+import os
+import secrets
+import signal
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import anyio.abc
+import typer
+
+from prismenv.cli.changes import located_changes
+from prismenv.cli.drawing import console
+from prismenv.cli.output import print_error, print_json
+from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
+from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
+from prismenv.engine.host.duration import read_duration
+from prismenv.engine.host.host import HostLimits
+from prismenv.engine.host.opening import open_hosted
+from prismenv.finding.plugins import providers
+from prismenv.finding.recipes import LoadedRecipe, bare_recipe, load_recipe
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.words.errors import ConfigurationException
+
+EPILOG = """Clients of OpenEnv are given http://HOST:PORT/environments/NAME, or, where --environment names the only one,
+http://HOST:PORT. PrismBench's search is given http://HOST:PORT.
+SIGTERM or Ctrl-C begins nothing new and lets calls that run end; once more stops now.
+
+Examples:
+
+\b
+  prismenv serve
+  prismenv serve --environment environment_echo --port 8000
+  prismenv serve --set models.default=openai/gpt-5 --host 0.0.0.0 --token-file ~/.config/prismenv.token
+"""
+EXTRA = "prismenv[server]"
+_SEED_BITS = 63
+SetsOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
+]
+TokenFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
+]
+TokenVariablesOption = Annotated[
+    list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    host: str
+    port: int
+    tokens: tuple[KeySource, ...]
+    insecure: bool
+    only: str | None
+    seed: int
+    limits: HostLimits
+    wire: dict[str, Any]
+    as_json: bool
+
+
+def serve(
+    recipe: Annotated[str | None, typer.Argument(help="The recipe whose models and sandbox are used.")] = None,
+    environment: Annotated[str | None, typer.Option("--environment", "-e", help="Only this one; default: all.")] = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8000,
+    sets: SetsOption = None,
+    token_files: TokenFilesOption = None,
+    token_variables: TokenVariablesOption = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in without a token: they run programs here.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="What episodes' seeds come from that name none; default: chance.")
+    ] = None,
+    lease: Annotated[
+        str, typer.Option(help='Instances not used for so long are closed: "1h", "30m", seconds.')
+    ] = "30m",
+    max_instances: Annotated[int, typer.Option(min=1, help="Instances that may be open at once.")] = 1024,
+    per_token: Annotated[int | None, typer.Option(min=1, help="Instances that one token may have.")] = None,
+    queue: Annotated[str, typer.Option(help="How long somebody waits for an instance.")] = "30s",
+    max_message_bytes: Annotated[int, typer.Option(min=1024, help="The longest message or body.")] = 16 * 2**20,
+    grace_seconds: Annotated[float, typer.Option(min=0, help="How long calls may go on when stopped.")] = 30.0,
+    as_json: JsonOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Serve environments over OpenEnv's protocol and PrismBench's. Needs the extra `server`."""
+    workspaces = workspaces_of(workspace)
+    variables = token_variables or []
+    if not all(map(names_variable, variables)):  # not shown: it may be the token
+        raise ConfigurationException(f"--token-variable: {NO_VARIABLE}", code="bad_key")
+    changes = located_changes(sets or (), Path.cwd(), providers())
+    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
+        environ = {name: value for name, value in os.environ.items() if name not in variables}
+        load = bare_recipe if recipe is None else load_recipe
+        loaded = load(recipe or "serve", workspaces, environ, changes)
+    address = _Address(
+        host,
+        port,
+        (
+            *(KeySource(file=str(path.expanduser().absolute())) for path in token_files or ()),
+            *(KeySource(variable=name) for name in variables),
+        ),
+        insecure,
+        environment,
+        secrets.randbits(_SEED_BITS) if seed is None else seed,
+        HostLimits(
+            instances=max_instances,
+            per_tenant=per_token,
+            lease_seconds=read_duration(lease, "--lease"),
+            queue_seconds=read_duration(queue, "--queue"),
+        ),
+        {"message_bytes": max_message_bytes, "grace_seconds": grace_seconds},
+        as_json,
+    )
+    with loaded.placing():
+        anyio.run(_serve, loaded, workspaces, address)
+
+
+async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Address) -> None:
+    try:
+        from prismenv.server.environments import serving  # noqa: PLC0415 - an extra's library is imported where it is used
+        from prismenv.server.environments.limits import WireLimits  # noqa: PLC0415
+        from prismenv.server.tokens import read_tokens  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationException(
+            f"the server needs {error.name}, which is not installed",
+            code="missing_extra",
+            subject=error.name,
+            hint=f"Install it: pip install '{EXTRA}'",
+        ) from error
+    settings = serving.EnvironmentServeSettings(
+        host=address.host,
+        port=address.port,
+        tokens=read_tokens(address.tokens, Path.cwd(), os.environ),
+        insecure=address.insecure,
+        only=address.only,
+        seed=address.seed,
+        host_limits=address.limits,
+        wire=WireLimits(**address.wire),
+    )
+    names = None if address.only is None else [address.only]
+    async with (
+        open_hosted(loaded.recipe, workspaces, loaded.folder, names) as hosted,
+        serving.running_environments(hosted, settings) as running,
+        anyio.create_task_group() as tasks,
+    ):
+        await tasks.start(_until_told, running, tasks.cancel_scope)
+        if address.as_json:
+            print_json({"event": "serving", "url": running.url, "environments": list(hosted.names)})
+        else:
+            where = running.url if address.only else f"{running.url}/environments/NAME"
+            console().say(f"serving {', '.join(hosted.names)} at {where}")
+
+
+async def _until_told(running: Any, everything: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    """Return when the server has ended in good order, or at once at the second signal."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        task_status.started()
+        async with anyio.create_task_group() as ending:
+            async for _number in received:
+                if running.host.stopping:
+                    everything.cancel()
+                    return
+                print_error("beginning nothing new, and finishing what runs; once more to stop now")
+                ending.start_soon(_stop, running, everything)
+
+
+async def _stop(running: Any, everything: anyio.CancelScope) -> None:
+    await running.stop()
+    everything.cancel()
+
+
+def register(app: typer.Typer, name: str) -> None:
+    """Add the command."""
+    app.command(name, epilog=EPILOG)(serve)

@@ -1,0 +1,236 @@
+"""One environment, wherever it is: reset, step and read it, asynchronously or not.
+
+async with EnvironmentClient("http://127.0.0.1:8000", "environment_echo") as env:   # on a server
+async with EnvironmentClient.local("environment_echo") as env:                      # in this process
+with EnvironmentClient.local("environment_echo").sync() as env:                     # without async
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from pydantic import BaseModel, TypeAdapter
+
+from prismenv.clients.links import Link, LocalLink, WebSocketLink
+from prismenv.contracts.episode import TEXT_KEY, StepResult, plain
+from prismenv.contracts.face import TEXT_ACTION
+from prismenv.contracts.services import Services
+from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.words.errors import ConfigurationException, ProtocolException
+
+ObservationT = TypeVar("ObservationT")
+StateT = TypeVar("StateT")
+TIMEOUT_SECONDS = 330.0  # more than an environment's own, so that it is the environment that ends a call
+_ENGINE_KEYS = ("done", "reward", "truncated", "metadata")
+
+
+class EnvironmentClient(Generic[ObservationT, StateT]):
+    """A session with one instance of an environment, which is made when the client is entered and closed at its end.
+
+    `url` is a server's, `environment` a name there; None: the address is that of one environment, ours or any server's
+    that speaks OpenEnv. `observation` and `state` are types that results are read into; None: mappings as they come.
+    `token` None: none. `timeout_seconds`: an answer that takes longer is given up, and the session with it.
+
+    A subclass may override `_step_payload`, `_parse_result` and `_parse_state`. What goes wrong is raised as it is in
+    one process: ActionException (the episode goes on), EnvironmentExecutionException and DeadlineException (it ended,
+    but for the codes `no_episode` and `episode_over`), HostException (the session is over).
+    """
+
+    def __init__(  # noqa: PLR0913 - each is optional
+        self,
+        url: str,
+        environment: str | None = None,
+        *,
+        observation: type[ObservationT] | None = None,
+        state: type[StateT] | None = None,
+        token: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._prepare(WebSocketLink(_address(url, environment), token, timeout_seconds), observation, state)
+
+    @classmethod
+    def local(  # noqa: PLR0913 - each is optional
+        cls,
+        environment: str,
+        *,
+        observation: type[ObservationT] | None = None,
+        state: type[StateT] | None = None,
+        config: Mapping[str, Any] | EnvironmentConfig | None = None,
+        services: Services | None = None,
+        seed: int = 0,
+    ) -> Self:
+        """The same without a server. `config`, `services` and `seed` are BaseEnvironment's."""
+        client = cls.__new__(cls)
+        client._prepare(  # noqa: SLF001 - its own
+            LocalLink(environment, config, services, seed), observation, state
+        )
+        return client
+
+    def _prepare(self, link: Link, observation: Any, state: Any) -> None:
+        self._link = link
+        self._observation_type = observation
+        self._reads_observation = None if observation in (None, str) else TypeAdapter(observation)
+        self._reads_state = None if state is None else TypeAdapter(state)
+        self._rewards: list[float] = []
+
+    async def __aenter__(self) -> Self:
+        await self._link.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self._link.close()
+
+    async def reset(self, **options: Any) -> StepResult[ObservationT]:
+        """Begin an episode. `seed`, `episode_id`, and what the environment's reset takes."""
+        result = self._result(await self._link.call("reset", options))
+        self._rewards = []
+        return result
+
+    async def step(self, action: Any) -> StepResult[ObservationT]:
+        """One step: a mapping, text, a pydantic model or a dataclass."""
+        result = self._result(await self._link.call("step", self._step_payload(action)))
+        if result.reward is not None:
+            self._rewards.append(result.reward)
+        return result
+
+    async def state(self) -> StateT:
+        """The state of the episode, with `episode_id` and `step_count`."""
+        return self._parse_state(self._known(await self._link.call("state"), "state"))
+
+    async def system_prompt(self) -> str | None:
+        """What a policy is to be told before the first observation; None: nothing, or the server cannot say."""
+        told = await self._link.call("system_prompt")
+        return None if told is None else cast(str | None, told.get("system_prompt"))
+
+    async def compute_reward(self) -> float | None:
+        """The reward of the episode so far; where the server cannot say, the sum of its steps'. None: there is none."""
+        told = await self._link.call("compute_reward")
+        if told is None:
+            return sum(self._rewards) if self._rewards else None
+        return cast(float | None, told.get("reward"))
+
+    def sync(self) -> "SyncEnvironmentClient[ObservationT, StateT]":
+        """The same for code that is not async: `with client.sync() as env: env.reset()`."""
+        return SyncEnvironmentClient(self)
+
+    def _step_payload(self, action: Any) -> dict[str, Any]:
+        """An action as an object of JSON."""
+        if isinstance(action, str):
+            return {TEXT_ACTION: action}
+        if isinstance(action, BaseModel) or (dataclasses.is_dataclass(action) and not isinstance(action, type)):
+            made = plain(action, "an action")
+            return {key: value for key, value in made.items() if key != "metadata" or value}
+        if isinstance(action, Mapping):
+            return dict(action)
+        raise ConfigurationException(
+            f"an action is a mapping, text, a pydantic model or a dataclass, found {type(action).__name__}",
+            code="bad_option",
+            subject="action",
+        )
+
+    def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
+        """A result of `{"observation", "reward", "done", "metadata"?}`."""
+        seen, metadata = payload.get("observation"), payload.get("metadata") or {}
+        done, reward = payload.get("done") is True, payload.get("reward")
+        truncated = metadata.get("truncated") is True
+        if self._observation_type is str and isinstance(seen, dict) and isinstance(seen.get(TEXT_KEY), str):
+            seen = seen[TEXT_KEY]
+        elif self._reads_observation is not None:
+            own = {"done": done, "reward": reward, "truncated": truncated}
+            wanted = _fields(self._observation_type)
+            seen = self._reads_observation.validate_python(
+                {**cast(dict[str, Any], seen), **{key: value for key, value in own.items() if key in wanted}}
+            )
+        info = {key: value for key, value in metadata.items() if key != "truncated"}
+        number = None if reward is None else float(reward)
+        return StepResult(cast(ObservationT, seen), number, done, truncated, info)
+
+    def _parse_state(self, payload: dict[str, Any]) -> StateT:
+        """A state of `{"episode_id", "step_count", …}`."""
+        if self._reads_state is None:
+            return cast(StateT, payload)
+        return cast(StateT, self._reads_state.validate_python(payload))
+
+    def _result(self, payload: dict[str, Any] | None) -> StepResult[ObservationT]:
+        try:
+            return self._parse_result(self._known(payload, "reset and step"))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ProtocolException(f"the result cannot be read: {error}", code="bad_result") from error
+
+    @staticmethod
+    def _known(payload: dict[str, Any] | None, what: str) -> dict[str, Any]:
+        if payload is None:
+            raise ProtocolException(f"the server does not know {what}", code="unknown_type")
+        return payload
+
+
+class SyncEnvironmentClient(Generic[ObservationT, StateT]):
+    """An EnvironmentClient for code that is not async. Its event loop runs in a thread of its own."""
+
+    def __init__(self, client: EnvironmentClient[ObservationT, StateT]) -> None:
+        self._client = client
+        self._portal: BlockingPortal | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(self._portal.wrap_async_context_manager(self._client))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._portal = None
+        self._stack.close()
+
+    def reset(self, **options: Any) -> StepResult[ObservationT]:
+        """See EnvironmentClient.reset."""
+        return self._open.call(lambda: self._client.reset(**options))
+
+    def step(self, action: Any) -> StepResult[ObservationT]:
+        """See EnvironmentClient.step."""
+        return self._open.call(self._client.step, action)
+
+    def state(self) -> StateT:
+        """See EnvironmentClient.state."""
+        return self._open.call(self._client.state)
+
+    def system_prompt(self) -> str | None:
+        """See EnvironmentClient.system_prompt."""
+        return self._open.call(self._client.system_prompt)
+
+    def compute_reward(self) -> float | None:
+        """See EnvironmentClient.compute_reward."""
+        return self._open.call(self._client.compute_reward)
+
+    @property
+    def _open(self) -> BlockingPortal:
+        if self._portal is None:
+            raise ConfigurationException("the client is not open: use `with client.sync() as env`", code="not_open")
+        return self._portal
+
+
+def _address(url: str, environment: str | None) -> str:
+    """The WebSocket's address; ConfigurationException for what is no address of a server."""
+    scheme, found, rest = url.rstrip("/").partition("://")
+    kinds = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}
+    if not found or scheme.lower() not in kinds or not rest:
+        raise ConfigurationException(
+            "url must be an address such as http://127.0.0.1:8000", code="bad_url", subject="url"
+        )
+    path = "" if environment is None else f"/environments/{environment}"
+    return f"{kinds[scheme.lower()]}://{rest}{path}/ws"
+
+
+def _fields(kind: Any) -> set[str]:
+    """Which of the engine's keys a type of observations has."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return set(kind.model_fields) & set(_ENGINE_KEYS)
+    return {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()

@@ -1,0 +1,184 @@
+"""What goes into a step of an episode and what comes out of it: the types that authors and clients share.
+
+An author's own types may derive from these, be any other pydantic model or dataclass, or be plain text and mappings.
+Keys `done`, `reward`, `truncated` and `metadata` of an observation are the engine's, in whatever form it comes.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from prismenv.words.errors import EnvironmentExecutionException
+
+ObservationT = TypeVar("ObservationT")
+TEXT_KEY = "obs_str"  # of an observation that is text, where an object is wanted
+OWN_KEYS = ("done", "reward", "truncated", "metadata")
+_EMPTY_INFO = 2  # parts of what `reset` may return: an observation and its info
+_CLASSIC, _MODERN = 4, 5  # parts of a step in Gym's older form, and in Gymnasium's
+_anything: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+class Action(BaseModel):
+    """The base of typed actions. A key that it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Observation(BaseModel):
+    """The base of typed observations. `reward` None: nothing was measured. `truncated`: it ended before its end."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    done: bool = False
+    reward: float | None = None
+    truncated: bool = False
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class State(BaseModel):
+    """The base of typed states, which an author changes as the episode goes on: `self._state.step_count += 1`.
+
+    `episode_id` None: filled by the engine where it is shown.
+    """
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
+
+    episode_id: str | None = None
+    step_count: int = Field(default=0, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult(Generic[ObservationT]):
+    """What `reset` and `step` come to.
+
+    `reward` None: nothing was measured; `reset` has none. `done`: the episode is over, because it came to its end
+    (`terminated`) or was cut off before (`truncated`). `info` is what an author told beside the observation.
+    """
+
+    observation: ObservationT
+    reward: float | None = None
+    done: bool = False
+    truncated: bool = False
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the episode came to its own end."""
+        return self.done and not self.truncated
+
+
+def as_step(returned: object, environment_name: str, method: str) -> StepResult[Any]:
+    """What an author returned, in the one shape that everybody reads.
+
+    A StepResult; `(observation, info)` of reset; `(observation, reward, done, info)` or `(observation, reward,
+    terminated, truncated, info)` of step; or the observation alone, with `done`, `reward` and `truncated` in it.
+    EnvironmentExecutionException for anything else.
+    """
+    try:
+        if isinstance(returned, StepResult):
+            return _checked(returned)
+        if isinstance(returned, tuple):
+            return _checked(_of_tuple(returned, method))
+        own = _own_of(returned)
+        return _checked(
+            StepResult(
+                returned,
+                own.get("reward"),
+                own.get("done", False),
+                own.get("truncated", False),
+                own.get("metadata") or {},
+            )
+        )
+    except ValueError as error:
+        raise EnvironmentExecutionException(
+            f"{method} of {environment_name!r} returned what is no step: {error}",
+            code="bad_step",
+            subject=environment_name,
+        ) from error
+
+
+def _of_tuple(parts: tuple[Any, ...], method: str) -> StepResult[Any]:
+    if method == "reset":
+        if len(parts) != _EMPTY_INFO:
+            raise ValueError(f"a tuple of reset is (observation, info), found {len(parts)} parts")
+        return StepResult(parts[0], info=parts[1])
+    if len(parts) == _CLASSIC:
+        observation, reward, done, info = parts
+        info = {} if info is None else info
+        cut = isinstance(info, Mapping) and info.get("TimeLimit.truncated") is True  # Gym's own word for it
+        return StepResult(observation, reward, done, cut and done is True, info)
+    if len(parts) == _MODERN:
+        observation, reward, terminated, truncated, info = parts
+        if not isinstance(terminated, bool) or not isinstance(truncated, bool):
+            raise ValueError(f"terminated and truncated must be true or false, found {terminated!r}, {truncated!r:.80}")
+        return StepResult(observation, reward, terminated or truncated, truncated and not terminated, info)
+    raise ValueError(f"a tuple has 4 or 5 parts, found {len(parts)}")
+
+
+def _own_of(observation: object) -> Mapping[str, Any]:
+    """The engine's keys of an observation."""
+    if isinstance(observation, Mapping):
+        return observation
+    return {key: getattr(observation, key) for key in OWN_KEYS if hasattr(observation, key)}
+
+
+def _checked(step: StepResult[Any]) -> StepResult[Any]:
+    reward = step.reward
+    if hasattr(reward, "item") and not isinstance(reward, int | float):
+        reward = cast(Any, reward).item()  # a number of numpy's
+    if reward is not None:
+        if not isinstance(reward, int | float) or not math.isfinite(reward):
+            raise ValueError(f"the reward must be a finite number or None, found {reward!r:.80}")
+        reward = float(reward)
+    if not isinstance(step.done, bool) or not isinstance(step.truncated, bool):
+        raise ValueError(f"done and truncated must be true or false, found {step.done!r:.60}, {step.truncated!r:.60}")  # noqa: TRY004
+    if step.truncated and not step.done:
+        step = dataclasses.replace(step, done=True)
+    if not isinstance(step.info, Mapping):
+        raise ValueError(f"the info must be a mapping, found {type(step.info).__name__}")  # noqa: TRY004 - caught above
+    if step.observation is None:
+        raise ValueError("there is no observation")
+    return dataclasses.replace(step, reward=reward)
+
+
+def plain(value: object, what: str) -> Any:
+    """`value` as JSON has it; EnvironmentExecutionException where it cannot be."""
+    try:
+        return _anything.dump_python(value, mode="json")
+    except (ValueError, RecursionError) as error:
+        raise EnvironmentExecutionException(f"{what} cannot be written as JSON: {error}", code="not_json") from error
+
+
+def observation_document(observation: object) -> dict[str, Any]:
+    """An observation as an object of JSON, without the engine's keys but for metadata that says something.
+
+    Text stands under `obs_str`, anything else that is no object under `value`.
+    """
+    if isinstance(observation, str):
+        return {TEXT_KEY: observation}
+    made = plain(observation, "an observation")
+    if not isinstance(made, dict):
+        return {"value": made}
+    return {key: value for key, value in made.items() if key not in OWN_KEYS or (key == "metadata" and value)}
+
+
+def result_document(result: StepResult[Any]) -> dict[str, Any]:
+    """`{"observation", "reward", "done"}`, and in `metadata` what stock clients have no place for.
+
+    `metadata` is there only where there is something to say: whether the episode was truncated, and an author's info.
+    """
+    document: dict[str, Any] = {
+        "observation": observation_document(result.observation),
+        "reward": result.reward,
+        "done": result.done,
+    }
+    metadata = {**plain(dict(result.info), "an info"), **({"truncated": True} if result.truncated else {})}
+    if metadata:
+        document["metadata"] = metadata
+    return document

@@ -1,0 +1,1 @@
+"""Environments over protocols: OpenEnv's WebSocket and HTTP, PrismBench's challenges."""

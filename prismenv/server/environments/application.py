@@ -1,0 +1,197 @@
+"""The server of environments: its paths, by which each translation of a face is reached.
+
+All of an environment's own paths stand below `/environments/NAME`, so that a stock client is given that as the server's
+address. Where only one environment is served, they stand at the root too.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from prismenv import __version__
+from prismenv.contracts.clock import Clock
+from prismenv.contracts.face import EpisodeTypes
+from prismenv.engine.host.host import EnvironmentHost
+from prismenv.engine.host.named import NamedInstances
+from prismenv.engine.host.opening import HostedEnvironments
+from prismenv.server.application import answered, fault, no_such_thing, while_there
+from prismenv.server.body import read_body
+from prismenv.server.environments.admission import Admission
+from prismenv.server.environments.challenges import ChallengeRunner
+from prismenv.server.environments.health import EnvironmentHealth, overall
+from prismenv.server.environments.limits import WireLimits
+from prismenv.server.environments.meter import EnvironmentMeter
+from prismenv.server.environments.stepping import HttpEpisodes
+from prismenv.server.environments.telling import told
+from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
+from prismenv.words.errors import EnvironmentException, HostException, RegistryException
+
+SERVICE = "environment"
+PREFIX = "/environments/{environment}"
+_GONE = 499  # nobody reads it: what counters call a client that went away
+
+Handler = Callable[[Request, str], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentApplication:
+    """The handlers. `only` is the environment that is served at the root too, None: several are served."""
+
+    hosted: HostedEnvironments
+    host: EnvironmentHost
+    meter: EnvironmentMeter
+    health: EnvironmentHealth
+    admission: Admission
+    limits: WireLimits
+    clock: Clock
+    only: str | None
+
+    def build(self) -> Starlette:
+        """The ASGI application."""
+        episodes = HttpEpisodes(NamedInstances(self.host), self.hosted)
+        runner = ChallengeRunner(self.hosted, self.host, self.clock)
+        own: list[tuple[str, str, Handler]] = [
+            ("GET", "/metadata", self._metadata),
+            ("GET", "/schema", self._schema),
+            ("GET", "/state", self._stepped(episodes.state)),
+            ("POST", "/reset", self._stepped(episodes.reset)),
+            ("POST", "/step", self._stepped(episodes.step)),
+        ]
+        routes: list[Route | WebSocketRoute] = [
+            self._route("GET", "/", self._root, free=True),
+            self._route("GET", "/health", self._health, free=True),
+            self._route("GET", f"{PREFIX}/health", self._health, free=True),
+            self._route("GET", "/metrics", self._metrics),
+            self._route("POST", "/run-challenge", self._challenge(runner)),
+        ]
+        for prefix in ("", PREFIX):
+            routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
+            routes.append(WebSocketRoute(f"{prefix}/ws", self._session))
+        return Starlette(routes=routes, exception_handlers={HTTPException: no_such_thing, Exception: fault})
+
+    def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:
+        """`free`: without a token too; the handler is given no tenant then."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                tenant = self.admission.tenant(request.headers, free=free)
+                response = await handler(request, tenant or "")
+            except ClientDisconnect:
+                response = Response(status_code=_GONE)
+            except EnvironmentException as error:
+                response = told(error)
+            self.meter.requested(path, response.status_code)
+            return response
+
+        return Route(path, endpoint, methods=[method])
+
+    def _name(self, given: str | None) -> str:
+        """The environment that is spoken of; RegistryException where there is none of that name."""
+        if given is None and self.only is None:
+            raise RegistryException(
+                "several environments are served here: use /environments/NAME as the address of one",
+                code="which_environment",
+                hint=f"They are {', '.join(self.hosted.names)}.",
+            )
+        name = given or self.only or ""
+        self.hosted.require(name)
+        return name
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        return await read_body(request, self.limits.message_bytes, self.limits.body_seconds, optional=True)
+
+    def _stepped(self, call: Callable[..., Awaitable[dict[str, Any]]]) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            name = self._name(request.path_params.get("environment"))
+            kind = request.url.path.rpartition("/")[2]
+            body = await self._body(request) if request.method == "POST" else dict(request.query_params)
+            begun, outcome = self.clock.monotonic(), "cancelled"
+            try:
+                work = call(tenant, name, request.headers.get("x-session-id", ""), body)
+                # A step that has a name may be asked for again, by a client that lost its connection.
+                document = await (work if "request_id" in body else while_there(request, work))
+                outcome = "ok"
+            except EnvironmentException as error:
+                outcome = error.code
+                raise
+            finally:
+                self.meter.called(name, kind, outcome, self.clock.monotonic() - begun)
+            return answered(document)
+
+        return handler
+
+    def _challenge(self, runner: ChallengeRunner) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            asked = request.query_params.get("environment_name")
+            name = asked or self.only or runner.usual
+            self.hosted.require(name)
+            body = await self._body(request)
+            return answered(await while_there(request, runner.run(name, body, tenant)))
+
+        return handler
+
+    async def _root(self, _request: Request, tenant: str) -> Response:
+        document: dict[str, Any] = {"service": SERVICE, "name": "prismenv", "version": __version__}
+        document["links"] = {"health": "/health", "metrics": "/metrics", "run_challenge": "/run-challenge"}
+        if tenant or not self.admission.tokens:
+            document["environments"] = {
+                name: {"faces": list(self.hosted.faces(name)), "address": PREFIX.format(environment=name)}
+                for name in self.hosted.names
+            }
+        return answered(document)
+
+    async def _health(self, request: Request, tenant: str) -> Response:
+        """The truth; what it rests on is for those with a token alone."""
+        if self.host.stopping:
+            return answered({"status": "stopping", "service": SERVICE}, 503)
+        found = await self.health.look()
+        if name := request.path_params.get("environment"):
+            self.hosted.require(name)
+            found = {name: found[name]}
+        document: dict[str, Any] = {"status": overall(found), "service": SERVICE}
+        if tenant or not self.admission.tokens:
+            document["environments"] = found
+        return answered(document)
+
+    async def _metrics(self, _request: Request, _tenant: str) -> Response:
+        return Response(self.meter.page(), headers={"Content-Type": self.meter.content_type})
+
+    async def _metadata(self, request: Request, _tenant: str) -> Response:
+        name = self._name(request.path_params.get("environment"))
+        return answered(
+            {
+                "name": name,
+                "description": self.hosted.about(name),
+                "readme_content": None,
+                "version": __version__,
+                "author": None,
+                "documentation_url": None,
+            }
+        )
+
+    async def _schema(self, request: Request, _tenant: str) -> Response:
+        name = self._name(request.path_params.get("environment"))
+        return answered(EpisodeTypes(type(self.hosted.make(name, 0))).schemas())
+
+    async def _session(self, websocket: WebSocket) -> None:
+        try:
+            tenant = self.admission.tenant(websocket.headers) or ""
+            name = self._name(websocket.path_params.get("environment"))
+            if self.host.stopping:
+                raise HostException("the server is stopping", code="stopping")
+        except EnvironmentException as error:
+            await websocket.send_denial_response(told(error))
+            return
+        await websocket.accept()
+        setup = SessionSetup(self.host, self.meter, self.limits, self.clock)
+        try:
+            await OpenEnvSession(websocket, setup, name, tenant).run()
+        except* (WebSocketDisconnect, TimeoutError, OSError):
+            pass  # the client went away, or takes no answers

@@ -1,0 +1,104 @@
+"""OpenEnv's dialect, without any connection: what a client may say, and how results and errors are told.
+
+A WebSocket is a session with one instance. Messages and answers are JSON objects `{"type", "data"}`; what is wrong with
+one is told by an error, after which the session goes on, but for `SESSION_ERROR`, `CAPACITY_REACHED` and
+`FACTORY_ERROR`, which end it. `system_prompt` and `compute_reward` are additions of ours, as is `reason` in an error:
+our own code of it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prismenv.server.asking import check_nesting, no_constant
+from prismenv.server.refusal import Refusal
+from prismenv.words.errors import ActionException, ConfigurationException, EnvironmentException, HostException
+
+TYPES = ("reset", "step", "state", "close", "mcp", "system_prompt", "compute_reward")
+_WITH_DATA = ("reset", "step", "mcp")
+ENDING = ("SESSION_ERROR", "CAPACITY_REACHED", "FACTORY_ERROR")
+_METHOD_NOT_FOUND = -32601
+
+
+class DialectException(Exception):
+    """A message that is not as it should be; `code` is one of OpenEnv's."""
+
+    def __init__(self, code: str, message: str, **more: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.more = more
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a client asks."""
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_message(text: str | None) -> Message:
+    """The message in a frame of text; DialectException for anything else. None: the frame was binary."""
+    if text is None:
+        raise DialectException("SESSION_ERROR", "messages are text, not binary")
+    try:
+        given = json.loads(text, parse_constant=no_constant)
+    except (ValueError, RecursionError) as error:
+        raise DialectException("INVALID_JSON", f"the message is no JSON: {str(error)[:200]}") from error
+    if not isinstance(given, dict):
+        raise DialectException("SESSION_ERROR", "a message must be a JSON object")
+    try:
+        check_nesting(given)
+    except Refusal as refusal:
+        raise _invalid([], refusal.message.replace("the body", "the message")) from refusal
+    kind = given.get("type")
+    if not isinstance(kind, str) or kind not in TYPES:
+        raise DialectException("UNKNOWN_TYPE", f"unknown message type {kind!r:.80}; known are {', '.join(TYPES)}")
+    for key in given:
+        if key not in ("type", "data") or (key == "data" and kind not in _WITH_DATA):
+            raise _invalid([key[:80]], f"a message of type {kind} has no {key!r:.80}")
+    data = given.get("data", {} if kind == "reset" else None)
+    if kind not in _WITH_DATA:
+        return Message(kind)
+    if not isinstance(data, dict):
+        raise _invalid(["data"], f"data of {kind} must be an object")
+    return Message(kind, data)
+
+
+def _invalid(where: list[str], message: str) -> DialectException:
+    return DialectException("VALIDATION_ERROR", message, errors=[{"loc": where, "msg": message, "type": "value_error"}])
+
+
+def answer(kind: str, data: Any) -> dict[str, Any]:
+    """An answer of that type."""
+    return {"type": kind, "data": data}
+
+
+def error_answer(code: str, message: str, **more: Any) -> dict[str, Any]:
+    """An error, told by a code of OpenEnv's."""
+    return {"type": "error", "data": {"message": message, "code": code, **more}}
+
+
+def error_of(error: EnvironmentException) -> dict[str, Any]:
+    """The error that a call came to."""
+    if isinstance(error, ActionException):
+        return error_answer("VALIDATION_ERROR", str(error), errors=_errors_of(error), reason=error.code)
+    if isinstance(error, ConfigurationException):
+        where = [{"loc": [error.subject or ""], "msg": error.message, "type": "value_error"}]
+        return error_answer("VALIDATION_ERROR", str(error), errors=where, reason=error.code)
+    if isinstance(error, HostException):
+        return error_answer("SESSION_ERROR", str(error), reason=error.code)
+    return error_answer("EXECUTION_ERROR", str(error), reason=error.code)
+
+
+def _errors_of(error: ActionException) -> list[Mapping[str, Any]]:
+    return list(error.errors) or [{"loc": [], "msg": error.message, "type": "value_error"}]
+
+
+def no_mcp(data: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON-RPC's answer to a method that there is not: environments have no tools here."""
+    asked = data.get("id")
+    request_id = asked if isinstance(asked, str | int) and not isinstance(asked, bool) else None
+    wrong = {"code": _METHOD_NOT_FOUND, "message": "this environment has no tools"}
+    return answer("mcp", {"jsonrpc": "2.0", "id": request_id, "error": wrong})

@@ -1,0 +1,134 @@
+"""`prismenv serve` as a process: it says where it listens, serves who speaks its protocols, and ends in good order."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from prismenv import EnvironmentClient
+
+USAGE = 2
+SECONDS = 120
+TOKEN = "token-of-the-server-0123456789"
+CODING, ECHO = "environment_coding_challenge", "environment_echo"
+NODE = {"concept": "loops", "difficulty_level": "easy"}
+# The stock client of both packages; what it sees is printed as JSON.
+STOCK = """
+import asyncio, json, sys
+from openenv.core.generic_client import GenericEnvClient
+
+async def main(url, action, wrong):
+    seen = []
+    async with GenericEnvClient(base_url=url) as env:
+        first = await env.reset(seed=1, episode_id="mine")
+        step = await env.step(json.loads(action))
+        seen += [[each.observation, each.reward, each.done] for each in (first, step)]
+        seen.append(await env.state())
+        try:
+            await env.step(json.loads(wrong))
+        except RuntimeError as error:
+            seen.append(str(error))
+        again = await env.reset(seed=1)
+        seen.append(again.observation == first.observation)
+    print(json.dumps(seen))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@contextmanager
+def serving(shell: Any, *words: object, **environment: str) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
+    """The server on a free port: its address and its process, which is ended."""
+    process = shell.start("serve", "--port", 0, "--json", *words, **environment)
+    try:
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield json.loads(line)["url"], process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def python_of(variable: str) -> Path:
+    python = os.environ.get(variable)
+    if not python:
+        pytest.skip(f"{variable} names no Python with OpenEnv's client; scripts/test --openenv installs it")
+    return Path(python)
+
+
+def test_all_environments_are_served_and_the_server_ends_when_told(shell: Any) -> None:
+    with serving(shell, "--token-variable", "TOKEN", TOKEN=TOKEN) as (url, process):
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False) as client:
+            assert {ECHO, CODING} <= client.get("/").json()["environments"].keys()
+            challenge = client.post("/run-challenge", json=NODE).json()
+            assert challenge["success"] is True
+            health = client.get(f"/environments/{CODING}/health").json()
+            assert health["status"] == "healthy"
+        with EnvironmentClient(url, CODING, token=TOKEN).sync() as env:
+            first = env.reset(seed=1, concept="loops", difficulty_level="easy")
+            assert "Write a function" in first.observation["problem_statement"]
+            wrong = env.step({"code": "def nothing():\n    return None\n"})
+            assert (wrong.reward, wrong.done, wrong.observation["attempts_left"]) == (0.0, False, 2)
+        taken = shell("serve", "--port", url.rpartition(":")[2])
+        assert (taken.code, "another server listens there" in taken.err) == (USAGE, True)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, err
+    assert "finishing what runs" in err
+    assert TOKEN not in out + err + taken.out + taken.err
+
+
+def test_one_environment_is_served_at_the_root_with_its_own_configuration(shell: Any) -> None:
+    words = ("--environment", CODING, "--set", "config.max_attempts=1", "--set", "config.reward=share")
+    with serving(shell, *words) as (url, _), EnvironmentClient(url).sync() as env:
+        assert env.reset(seed=1).observation["attempts_left"] == 1
+        assert env.step({"code": "x"}).truncated
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--host", "0.0.0.0"), "--token-file"),
+        (("--token-variable", "NOT_SET"), "NOT_SET is not set"),
+        (("--environment", "environment_ecko"), "environment_echo"),
+        (("--lease", "soon"), '"30m"'),
+        (("--set", "config.max_attempts=1"), "one environment"),
+        (("--environment", CODING, "--set", "config.reward=much"), "reward"),
+    ],
+)
+def test_what_cannot_be_served_is_told_before_anything_listens(shell: Any, words: tuple[str, ...], says: str) -> None:
+    answer = shell("serve", "--port", 0, *words)
+    assert (answer.code, answer.out) == (USAGE, "")
+    assert says in answer.err
+
+
+@pytest.mark.parametrize("variable", ["OPENENV_CORE_PYTHON", "OPENENV_PYTHON"])
+def test_the_stock_client_of_openenv_plays(shell: Any, variable: str) -> None:
+    python = python_of(variable)
+    wrong = "def nothing():\n    return None\n"
+    plays = {
+        ECHO: ({"message": "hello"}, {"massage": "hello"}),
+        CODING: ({"code": wrong}, {"program": wrong}),
+    }
+    seen = {}
+    with serving(shell) as (url, _):
+        for name, (action, slip) in plays.items():
+            words = [python, "-c", STOCK, f"{url}/environments/{name}", json.dumps(action), json.dumps(slip)]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+            assert done.returncode == 0, done.stderr
+            seen[name] = json.loads(done.stdout.splitlines()[-1])
+    first, step, state, error, same = seen[ECHO]
+    assert first == [{"echoed_message": "Echo environment ready!", "message_length": 0}, None, False]
+    assert step == [{"echoed_message": "hello", "message_length": 5}, 0.5, False]
+    assert (state, "VALIDATION_ERROR" in error, same) == ({"episode_id": "mine", "step_count": 1}, True, True)
+    first, step, state, error, same = seen[CODING]
+    assert (step[0]["success"], step[0]["attempts_left"], step[1:]) == (False, 2, [0.0, False])
+    assert (state["step_count"], "VALIDATION_ERROR" in error, same) == (1, True, True)

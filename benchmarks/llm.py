@@ -14,8 +14,6 @@ nothing takes. Over HTTP each waiting session has a connection: the limit of ope
 import argparse
 import json
 import os
-import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from baseline import interpreter_cpu_ms
 from loguru import logger
 
 from prismenv.contracts.clock import SystemClock
@@ -181,17 +180,6 @@ def server(latency_seconds: float) -> Iterator[str]:
         assert process.stdin is not None
         yield process.stdout.readline().strip()
         process.stdin.close()
-
-
-def interpreter_cpu_ms() -> float:
-    """CPU of `python -c pass`, the median of eleven."""
-    taken = []
-    for _ in range(11):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return round(1000 * statistics.median(taken), 2)
 
 
 def sdks_imported() -> list[str]:

@@ -11,16 +11,13 @@ baseline: what a Python that does nothing takes.
 import argparse
 import json
 import os
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import anyio
+from baseline import interpreter_cpu_ms
 
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.recipe import ConcurrencySettings, Recipe, SearchSettings
@@ -48,17 +45,6 @@ ANSWERS = {
 def resident_bytes() -> int:
     """Resident memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
-
-
-def interpreter_cpu_ms() -> float:
-    """CPU of `python -c pass`, the median of eleven."""
-    taken = []
-    for _ in range(11):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return round(1000 * statistics.median(taken), 2)
 
 
 class Meter:

@@ -6,7 +6,15 @@ from typing import Any
 
 from python_runner import PASSED, Ended, Entry, Runner
 
+Suite, Case = unittest.TestSuite, unittest.TestCase  # as they were before there was a solution
+PLAIN = {name: getattr(Case, name).__func__ for name in ("setUpClass", "tearDownClass")}
+FIXTURES = ("setUpModule", "tearDownModule")
 SHOWN = 3  # how many failed sub-tests of one test are told in full
+
+
+def _is_plain(cls: Any) -> bool:
+    """Whether nothing is to be done before and after the tests of a class, as far as the class says."""
+    return all(getattr(getattr(cls, name), "__func__", None) is found for name, found in PLAIN.items())
 
 
 class Recorder(unittest.TestResult):
@@ -25,9 +33,32 @@ class Recorder(unittest.TestResult):
         self._blamed: BaseException | None = None
         self._instances = [self._instance(index, entry) for index, entry in batch]
 
-    def instances(self) -> list[Any]:
-        """The test cases to run."""
-        return [instance for instance in self._instances if instance is not None]
+    def run(self) -> None:
+        """Run the test cases as a suite of unittest's would; what passes it by is raised.
+
+        Without fixtures of a class or of the module such a suite comes to calling one case after the other.
+        """
+        instances = [instance for instance in self._instances if instance is not None]
+        names = self._runner.world.tests.__dict__
+        if any(name in names for name in FIXTURES) or not all(map(_is_plain, {type(each) for each in instances})):
+            Suite(instances).run(self)
+            return
+        previous = None
+        for each in instances:
+            if self.shouldStop:
+                break
+            if previous is not type(each):
+                self._clean_up(previous, each)
+                self._previousTestClass = previous = type(each)
+            each(self)
+        self._clean_up(previous, None)
+        if unittest.case._module_cleanups:  # type: ignore[attr-defined]  # noqa: SLF001 - no public word for it
+            Suite()._handleModuleTearDown(self)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
+
+    def _clean_up(self, previous: Any, following: Any) -> None:
+        """Do what a class' own tests have left for its end."""
+        if getattr(previous, "_class_cleanups", None):
+            Suite()._tearDownPreviousClass(following, self)  # type: ignore[attr-defined]  # noqa: SLF001 - as above
 
     def interrupted(self, error: BaseException) -> None:
         """Something that unittest lets pass ended the group: a test's, which was told, or a fixture's."""

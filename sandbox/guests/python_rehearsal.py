@@ -13,12 +13,16 @@ from _operator import is_
 from _socket import SHUT_WR, socketpair
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
+
+from python_placement import place
 
 from __main__ import parts  # type: ignore[attr-defined]  # BOOT's
 
 TIMES = 6
+# What a run does before its payload is there, and what serves it: none of it can be played.
+UNREHEARSED = frozenset({"guest_process", "zygote", "zygote_jail", "zygote_kernel", "zygote_landlock"})
 SOLUTION = """
 def echo(value):
     if isinstance(value, int) and value < 0:
@@ -78,7 +82,8 @@ def rehearse(load: Callable[[str], ModuleType]) -> None:
     # What was looked up while this process started would be replaced by children, one name at a time.
     sys._clear_type_cache()  # noqa: SLF001 - its public name
     before = Before()
-    _move_together(_used(lambda: _play(load, before)))
+    place(_used(lambda: _play(load, before)), UNREHEARSED)
+    before = Before()
     for _ in range(TIMES):
         _play(load, before)
     _renew()
@@ -119,29 +124,6 @@ def _used(play: Callable[[], None]) -> dict[int, CodeType]:
     finally:
         sys.setprofile(None)
     return used
-
-
-def _move_together(used: dict[int, CodeType]) -> None:
-    """Give functions a copy of their code, made one after the other: every call writes to the code that it runs.
-
-    Where a module is loaded, what is used of it stands among much more that is not.
-    """
-    functions: dict[int, list[FunctionType]] = {}
-    gc.unfreeze()
-    for each in gc.get_objects():
-        if type(each) is FunctionType:
-            functions.setdefault(id(each.__code__), []).append(each)
-    for number, code in used.items():
-        found = functions.get(number)
-        if found:
-            copied = _copied(code, used)
-            for function in found:
-                function.__code__ = copied
-
-
-def _copied(code: CodeType, used: dict[int, CodeType]) -> CodeType:
-    inner = (_copied(each, used) if type(each) is CodeType and id(each) in used else each for each in code.co_consts)
-    return code.replace(co_consts=tuple(inner))
 
 
 def _judge_split(part: Any, load: Callable[[str], ModuleType]) -> None:

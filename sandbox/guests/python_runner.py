@@ -64,7 +64,6 @@ class Runner:
         self._flush = Flush()
         unittest = world.unittest
         self._case_base: Any = unittest.TestCase if unittest else None
-        self._make_suite: Any = unittest.TestSuite if unittest else None
         pytest = world.pytest
         self._skips: tuple[Any, ...] = (unittest.SkipTest,) if unittest else ()
         self._failures: tuple[Any, ...] = (pytest.Failed,) if pytest else ()
@@ -164,7 +163,7 @@ class Runner:
         while waiting:
             recorder = self.world.recorder(self, waiting)
             try:
-                self._make_suite(recorder.instances()).run(recorder)
+                recorder.run()
             except BaseException as error:
                 recorder.interrupted(error)
             recorder.close()

@@ -20,7 +20,7 @@ from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.guard import guarded
-from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, listen
+from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, is_local, listen, url_of
 from prismenv.server.tokens import Tokens
 
 

@@ -7,11 +7,16 @@ from prismenv.contracts.base import BaseEnvironment as BaseEnvironment
 from prismenv.contracts.handle import AgentHandle as AgentHandle
 from prismenv.contracts.handle import Crew as Crew
 from prismenv.contracts.hookspecs import hookimpl as hookimpl
+from prismenv.contracts.phases import PhaseEntry as PhaseEntry
+from prismenv.contracts.phases import PhasePlan as PhasePlan
 from prismenv.contracts.plan import PlannedNode as PlannedNode
 from prismenv.contracts.policy import PolicyContext as PolicyContext
 from prismenv.contracts.policy import PolicyEntry as PolicyEntry
 from prismenv.contracts.policy import SearchPolicy as SearchPolicy
+from prismenv.contracts.recipe import SearchSettings as SearchSettings
 from prismenv.contracts.registry import environment_registry as environment_registry
+from prismenv.contracts.searching import phase_registry as phase_registry
+from prismenv.contracts.searching import policy_registry as policy_registry
 from prismenv.contracts.settings import EnvironmentConfig as EnvironmentConfig
 from prismenv.contracts.settings import StrictEnvironmentConfig as StrictEnvironmentConfig
 from prismenv.contracts.transport import ChatTransport as ChatTransport
@@ -22,6 +27,10 @@ from prismenv.finding.discovery import discover_environments as discover_environ
 from prismenv.finding.jsonlines import read_json_lines as read_json_lines
 from prismenv.isolation.blocking import BlockingSandbox as BlockingSandbox
 from prismenv.isolation.sandbox import Sandbox as Sandbox
+from prismenv.search.phased.phase import Phase as Phase
+from prismenv.search.phased.phase import PhaseSetup as PhaseSetup
+from prismenv.search.tree import SearchTree as SearchTree
+from prismenv.search.tree import TreeNode as TreeNode
 from prismenv.words.chat import ChatMessage as ChatMessage
 from prismenv.words.chat import ChatReply as ChatReply
 from prismenv.words.chat import ChatRequest as ChatRequest

@@ -22,6 +22,7 @@ KINDS = {  # in the order in which they are shown
     "language": "languages",
     "provider": "providers",
     "policy": "policies",
+    "phase": "phases",
     "recipe": "recipes",
     "config": "configs",
     "plugin": "plugins",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pluggy
 
+from prismenv.contracts.phases import PhaseEntry
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.contracts.transport import ProviderEntry
 from prismenv.words.events import Event
@@ -36,6 +37,11 @@ def prismenv_providers() -> Sequence[ProviderEntry]:  # type: ignore[empty-body]
 @hookspec
 def prismenv_policies() -> Sequence[PolicyEntry]:  # type: ignore[empty-body]
     """Search policies."""
+
+
+@hookspec
+def prismenv_phases() -> Sequence[PhaseEntry]:  # type: ignore[empty-body]
+    """Phases of a search, for experiments to name."""
 
 
 @hookspec

@@ -1,10 +1,16 @@
-"""The phases of a tree search, with the keys that PrismBench's `phase_configs.yaml` has."""
+"""The phases of a tree search, with the keys that PrismBench's `phase_configs.yaml` has, and what makes them."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 from pydantic import Field
 
+from prismenv.contracts.scoped import Place
 from prismenv.words.mapping import MappingModel, PlainNumbers
+
+NO_METHODS: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
 
 class PhaseParams(PlainNumbers, MappingModel):
@@ -63,3 +69,35 @@ class PhasePlan:
 
     name: str
     block: PhaseBlock
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEntry:
+    """A phase as an installed package offers it: `cls` is derived from `prismenv.Phase`."""
+
+    name: str
+    summary: str
+    cls: type[Any]
+    origin: str = "built-in"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRegistration:
+    """A phase as it is registered: a class, functions that become methods of one, or functions over a class.
+
+    `cls` None: functions alone, over the usual phase. `origin` and `line` say where; line 0: in an installed package.
+    """
+
+    name: str
+    cls: type[Any] | None
+    methods: Mapping[str, Callable[..., Any]]
+    origin: str
+    line: int
+    scope: str
+    overrides: bool = False
+    places: Mapping[str, Place] = field(default_factory=dict)  # of each function that this scope registered
+
+    @property
+    def where(self) -> str:
+        """`FILE:LINE`, or the package, for messages."""
+        return f"{self.origin}:{self.line}" if self.line else self.origin

@@ -2,10 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from prismenv.contracts.phases import PhasePlan
+from prismenv.contracts.phases import PhasePlan, PhaseRegistration
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.recipe import SearchSettings
 from prismenv.words.nodes import NodeOutcome, NodeRequest
@@ -52,7 +52,8 @@ class PolicyContext:
 
     `nodes` are those that there are, in their canonical order. `concepts` and `difficulties` (the easiest first) are
     what they are made of, in the tree's order, for policies that make nodes of their own; empty where an environment
-    brings its own nodes. `phases` are those of the experiment, in order, for policies that have phases.
+    brings its own nodes. `phases` are those of the experiment, in order, for policies that have phases;
+    `kinds` are all phases that files and packages registered, by name.
     """
 
     nodes: tuple[PlannedNode, ...]
@@ -61,6 +62,7 @@ class PolicyContext:
     concepts: tuple[str, ...] = ()
     difficulties: tuple[str, ...] = ()
     phases: tuple[PhasePlan, ...] = ()
+    kinds: Mapping[str, PhaseRegistration] = field(default_factory=dict)
     reference: tuple[NodeOutcome, ...] = ()  # of `search.reference`, in the order of their indexes
 
 

@@ -1,18 +1,17 @@
 """The table of environments. It is loud: whatever is wrong is said where it was written, with the nearest right name.
 
-A *scope* is whoever registers: the plugin file that is being loaded, else the file that calls. Functions of one scope
-make up one environment; a name that another scope holds can only be taken with `overrides=True`.
+Functions of one scope make up one environment; a name that another scope holds can only be taken with `overrides=True`.
 """
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from prismenv.contracts.environment import Environment
+from prismenv.contracts.scoped import Place, ScopedTable, caller_of, duplicate
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.contracts.signature import check_members, check_method, check_method_name, mark_of
 from prismenv.words.errors import RegistryException
@@ -24,17 +23,6 @@ _NO_METHODS: Mapping[str, Callable[..., Any]] = MappingProxyType({})
 
 _Class = TypeVar("_Class", bound=type[Any])
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where something was registered."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +68,14 @@ class Registration:
         return tuple(face for face, there in found.items() if there)
 
 
-class EnvironmentRegistry:
+class EnvironmentRegistry(ScopedTable[Registration]):
     """Environments by name. Every method that registers raises RegistryException and then changes nothing."""
-
-    def __init__(self) -> None:
-        self._table: dict[str, Registration] = {}
-        self._scope: str | None = None
 
     def register(
         self, name: str, *, config: type[EnvironmentConfig] | None = None, overrides: bool = False
     ) -> Callable[[_Class], _Class]:
         """A class decorator: the class below is the environment `name`."""
-        place = _place(inspect.currentframe())
+        place = caller_of(inspect.currentframe())
         self._check_name(name, place)
         if config is not None and not (inspect.isclass(config) and issubclass(config, EnvironmentConfig)):
             raise RegistryException(
@@ -114,7 +98,7 @@ class EnvironmentRegistry:
         With `overrides` a function takes the place of the same method of an environment in function form, whose other
         methods stay; an environment in class form is replaced as a whole.
         """
-        place = _place(inspect.currentframe())
+        place = caller_of(inspect.currentframe())
         self._check_name(environment_name, place)
 
         def take(function: _Function) -> _Function:
@@ -124,13 +108,6 @@ class EnvironmentRegistry:
             return function
 
         return take
-
-    def names(self) -> list[str]:
-        """All names, sorted."""
-        return sorted(self._table)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._table
 
     def get(self, name: str) -> Registration:
         """The registration of `name`; RegistryException with the nearest names when there is none."""
@@ -149,41 +126,6 @@ class EnvironmentRegistry:
         """Which of node, episode, tools and world the environment has, in this order."""
         return self.get(name).faces()
 
-    def table(self) -> Mapping[str, Registration]:
-        """A copy of the table as it is now."""
-        return dict(self._table)
-
-    def assume(self, table: Mapping[str, Registration]) -> None:
-        """Hold exactly these. For whoever loads plugins: a module that was imported does not register again."""
-        self._table = dict(table)
-
-    @contextmanager
-    def loading(self, scope: str) -> Iterator[dict[str, Registration]]:
-        """Everything registered inside belongs to `scope`; if the body raises, none of it stays.
-
-        Gives a dict that holds, once the context is left in peace, what the body registered.
-        """
-        before, outer = dict(self._table), self._scope
-        changes: dict[str, Registration] = {}
-        self._scope = scope
-        try:
-            yield changes
-        except BaseException:
-            self._table = before
-            raise
-        finally:
-            self._scope = outer
-        changes.update({name: entry for name, entry in self._table.items() if before.get(name) is not entry})
-
-    @contextmanager
-    def isolated(self) -> Iterator[None]:
-        """A test switch: what is registered or overridden inside is forgotten at the end."""
-        before = dict(self._table)
-        try:
-            yield
-        finally:
-            self._table = before
-
     def _add_class(
         self, cls: Any, name: str, config: type[EnvironmentConfig] | None, place: Place, *, overrides: bool
     ) -> None:
@@ -199,9 +141,9 @@ class EnvironmentRegistry:
         scope = self._scope or place.file
         before = self._table.get(name)
         if before is not None and not overrides:
-            raise _duplicate(name, before.where, place)
+            raise duplicate(name, before.where, place)
         if before is None and overrides:
-            raise self._nothing(name, place)
+            raise self.nothing_to_override(name, place)
         self._table[name] = Registration(
             name, cls, _NO_METHODS, config, place.file, place.line, scope, overrides=overrides
         )
@@ -213,16 +155,16 @@ class EnvironmentRegistry:
         before = self._table.get(name)
         if before is None:
             if overrides:
-                raise self._nothing(name, place)
+                raise self.nothing_to_override(name, place)
             base = Registration(name, None, _NO_METHODS, None, place.file, place.line, scope)
         elif before.scope == scope and before.cls is None:
             if method in before.places:
-                raise _duplicate(f"{name}.{method}", str(before.places[method]), place)
+                raise duplicate(f"{name}.{method}", str(before.places[method]), place)
             if overrides and not before.overrides:
-                raise self._nothing(name, place)
+                raise self.nothing_to_override(name, place)
             base = before
         elif not overrides:
-            raise _duplicate(name, before.where, place)
+            raise duplicate(name, before.where, place)
         else:
             base = replace(before, cls=None, config=None, scope=scope, overrides=True, places={})
         places = {**base.places, method: place}
@@ -249,14 +191,6 @@ class EnvironmentRegistry:
             hint=hint,
         )
 
-    def _nothing(self, name: str, place: Place) -> RegistryException:
-        return RegistryException(
-            f"{place}: {name!r} says overrides=True, but there is nothing to override{did_you_mean(name, self._table)}",
-            code="nothing_to_override",
-            subject=name,
-            hint="Leave overrides=True away for a new environment.",
-        )
-
 
 def _authored(cls: type[Any]) -> dict[str, Any]:
     members: dict[str, Any] = {}
@@ -264,23 +198,6 @@ def _authored(cls: type[Any]) -> dict[str, Any]:
         if klass is not object and not klass.__module__.startswith(_ENGINE):
             members.update(vars(klass))
     return members
-
-
-def _duplicate(what: str, first: str, second: Place) -> RegistryException:
-    return RegistryException(
-        f"{what!r} is registered twice: {first} and {second}",
-        code="duplicate",
-        subject=what,
-        hint="Rename one of them, or say overrides=True in the one that is to take the other's place.",
-    )
-
-
-def _place(frame: FrameType | None) -> Place:
-    """Where the caller of the function that `frame` runs stands."""
-    caller = frame.f_back if frame is not None else None
-    if caller is None:
-        return Place("<unknown>", 0)
-    return Place(caller.f_code.co_filename, caller.f_lineno)
 
 
 environment_registry = EnvironmentRegistry()

@@ -1,15 +1,20 @@
 """Which nodes a run can measure, and the policy that chooses among them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from prismenv.contracts.base import BaseEnvironment
+from prismenv.contracts.phases import PhasePlan, PhaseRegistration
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
 from prismenv.contracts.recipe import Recipe, SearchSettings
+from prismenv.contracts.searching import phase_registry, policy_registry
+from prismenv.finding.discovery import load_environments
+from prismenv.finding.failure import explain
 from prismenv.finding.recipes import resolve_cells, resolve_phases
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.search.cells import plan_cells
-from prismenv.words.errors import ConfigurationException
+from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.nearness import did_you_mean
 from prismenv.words.nodes import NodeOutcome
 
@@ -44,17 +49,22 @@ def _check_known(key: str, asked: Sequence[str] | None, there: Iterable[str]) ->
             )
 
 
-def find_policy(name: str, policies: Mapping[str, PolicyEntry]) -> PolicyEntry:
-    """The search policy of that name; ConfigurationException with the nearest name when unknown."""
+def find_policy(name: str, workspaces: WorkspaceSet) -> PolicyEntry:
+    """The search policy of that name, of a package or a workspace's file; ConfigurationException when unknown.
+
+    The error names the nearest, and the files that are broken: what they would have registered is not known.
+    """
+    broken = [plugin for plugin in load_environments(workspaces) if plugin.searches and plugin.error is not None]
+    policies = policy_registry.table()
     entry = policies.get(name)
     if entry is None:
         raise ConfigurationException(
             f"search.policy: there is no policy {name!r}; there are {', '.join(sorted(policies))}"
-            f"{did_you_mean(name, policies)}",
+            f"{did_you_mean(name, policies)}" + "".join(f"; broken: {plugin.error}" for plugin in broken),
             code="unknown_policy",
             subject=name,
         )
-    return entry
+    return entry.entry
 
 
 def build_policy(
@@ -68,10 +78,41 @@ def build_policy(
 
     `reference` are the outcomes of the run that `search.reference` names.
     """
-    search, seed = recipe.search, recipe.seed
-    phases = resolve_phases(recipe, workspaces) if entry.phased else ()
-    if own is not None:
-        return entry.build(PolicyContext(own, search, seed, phases=phases, reference=reference))
-    concepts, difficulties = resolve_cells(recipe, workspaces)
-    nodes = plan_cells(concepts, difficulties, pairs=search.pairs)
-    return entry.build(PolicyContext(nodes, search, seed, tuple(concepts), tuple(difficulties), phases, reference))
+    context = PolicyContext(own or (), recipe.search, recipe.seed, reference=reference)
+    if entry.phased:
+        phases = resolve_phases(recipe, workspaces)
+        context = replace(context, phases=phases, kinds=_kinds(phases, workspaces))
+    if own is None:
+        concepts, difficulties = resolve_cells(recipe, workspaces)
+        nodes = plan_cells(concepts, difficulties, pairs=recipe.search.pairs)
+        context = replace(context, nodes=nodes, concepts=tuple(concepts), difficulties=tuple(difficulties))
+    try:
+        policy = entry.build(context)
+    except EnvironmentException:
+        raise
+    except Exception as error:  # boundary: a policy may be somebody else's code
+        raise _unusable(entry, f"could not be built: {explain(error)}") from error
+    if not isinstance(policy, SearchPolicy):
+        raise _unusable(entry, f"is {policy!r:.80}; expected a SearchPolicy")
+    return policy
+
+
+def _kinds(phases: Sequence[PhasePlan], workspaces: WorkspaceSet) -> Mapping[str, PhaseRegistration]:
+    """All phases that there are; ConfigurationException when one of the experiment's is none of them."""
+    broken = [plugin for plugin in load_environments(workspaces) if plugin.searches and plugin.error is not None]
+    kinds = phase_registry.table()
+    for plan in phases:
+        if plan.name not in kinds:
+            raise ConfigurationException(
+                f"phase_sequences: there is no phase {plan.name!r}; there are {', '.join(sorted(kinds))}"
+                f"{did_you_mean(plan.name, kinds)}" + "".join(f"; broken: {plugin.error}" for plugin in broken),
+                code="unknown_phase",
+                subject=plan.name,
+            )
+    return kinds
+
+
+def _unusable(entry: PolicyEntry, what: str) -> ConfigurationException:
+    return ConfigurationException(
+        f"search.policy: the policy {entry.name!r} of {entry.origin} {what}", code="policy_broken", subject=entry.name
+    )

@@ -18,7 +18,6 @@ from prismenv.engine.planning import build_policy, find_policy, own_nodes
 from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
-from prismenv.finding.plugins import policies
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 
@@ -42,7 +41,7 @@ class Prepared:
 
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
     """Make each environment of the recipe once and see that it, its agents and its nodes are there."""
-    entry = find_policy(recipe.search.policy, policies())
+    entry = find_policy(recipe.search.policy, workspaces)
     own: tuple[PlannedNode, ...] | None = None
     configs: dict[str, EnvironmentConfig] = {}
     async with _made(recipe.environment, recipe, services, workspaces) as environment:

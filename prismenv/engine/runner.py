@@ -14,7 +14,8 @@ Stops: the gate names a spent budget before each start; the switch drains (nothi
 (the node tasks are cancelled; records already on their way are still written).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ from prismenv.contracts.archive import RunStatus
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.engine.outcomes import complaint
 from prismenv.engine.switch import StopSwitch
-from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
+from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 
 SAME_COMPLAINT_LIMIT = 5  # so many nodes in a row at the start with one and the same complaint stop a run
@@ -87,6 +88,7 @@ class Runner:
         self._pace = pace
         self._waiting: dict[int, NodeRequest] = {}
         self._arrived: dict[int, NodeOutcome] = {}
+        self._begun = False
         self._asked = 0
         self._told = 0
         self._running = 0
@@ -101,7 +103,7 @@ class Runner:
 
         Raises ConfigurationException when the policy asks for something else than what was measured.
         """
-        self._ask()
+        self._ask_first()
         request = self._waiting.pop(outcome.request.index, None)
         if request is None or _identity(request) != _identity(outcome.request):
             asked = "nothing" if request is None else repr(request.node_id)
@@ -127,8 +129,8 @@ class Runner:
             return ending or self._collect_leftovers(receive)
 
     async def _drive(self, tasks: TaskGroup, send: _Send, receive: _Receive) -> Ending:
+        self._ask_first()
         while True:
-            self._ask()
             obstacle = self._start(tasks, send)
             if not self._running:
                 return self._given_up() or obstacle or self._end()
@@ -175,23 +177,47 @@ class Runner:
         while receive.statistics().current_buffer_used:
             self._take(receive.receive_nowait())
 
+    def _ask_first(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._ask()
+
     def _ask(self) -> None:
-        room = self._pace.window - (self._asked - self._told)
-        if room <= 0 or self._policy.finished:
-            return
-        for request in self._policy.ask(room):
-            if request.index != self._asked:
-                raise EnvironmentExecutionException(
-                    f"the search policy gave request {request.index} where {self._asked} comes next: "
-                    "indexes count on by 1",
-                    code="policy_broken",
-                )
-            self._waiting[request.index] = request
-            self._asked += 1
+        """Fill the window, at the start and after each telling and at no other time.
+
+        A policy may draw random numbers in vain when it has nothing to give; so how often it is asked has to depend on
+        what it was told alone.
+        """
+        while (room := self._pace.window - (self._asked - self._told)) > 0 and not self._policy.finished:
+            requests = self._requests(room)
+            for request in requests:
+                if request.index != self._asked:
+                    raise EnvironmentExecutionException(
+                        f"the search policy gave request {request.index} where {self._asked} comes next: "
+                        "indexes count on by 1",
+                        code="policy_broken",
+                    )
+                self._waiting[request.index] = request
+                self._asked += 1
+            if not requests:
+                return
+
+    def _requests(self, room: int) -> Sequence[NodeRequest]:
+        with _policys_own("ask"):
+            requests = self._policy.ask(room)
+        wrong = None
+        if not isinstance(requests, Sequence) or not all(isinstance(one, NodeRequest) for one in requests):
+            wrong = f"gave {requests!r:.80}; expected a list of NodeRequest"
+        elif len(requests) > room:
+            wrong = f"asked for {len(requests)} nodes where there was room for {room}"
+        if wrong is not None:
+            raise EnvironmentExecutionException(f"the search policy {wrong}", code="policy_broken")
+        return requests
 
     def _tell_in_order(self) -> None:
         while (outcome := self._arrived.pop(self._told, None)) is not None:
-            self._policy.tell(outcome)
+            with _policys_own("tell"):
+                self._policy.tell(outcome)
             self._told += 1
             self._watch_complaints(outcome)
             self._hooks.told(outcome)
@@ -256,6 +282,19 @@ class Runner:
         if not self._waiting and not self._running:
             return self._given_up() or self._end()
         return Ending("interrupted", "stopped at once on request")
+
+
+@contextmanager
+def _policys_own(method: str) -> Iterator[None]:
+    """What a policy raises is told as its own; ours pass as they are."""
+    try:
+        yield
+    except EnvironmentException:
+        raise
+    except Exception as error:  # boundary: a policy may be somebody else's code
+        raise EnvironmentExecutionException(
+            f"the search policy failed in {method}: {type(error).__name__}: {error}", code="policy_broken"
+        ) from error
 
 
 def _head(words: str) -> str:

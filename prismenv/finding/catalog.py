@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from prismenv.contracts.registry import Registration, environment_registry
+from prismenv.contracts.searching import phase_registry, policy_registry
 from prismenv.finding.benchfiles import (
     ENVIRONMENT_FILE,
     EXPERIMENT_FILE,
@@ -56,7 +57,7 @@ class Catalog:
     entries: tuple[CatalogEntry, ...]
 
     def of(self, kind: str) -> list[CatalogEntry]:
-        """The entries of one kind: environment, agent, language, provider, policy, recipe, config, plugin."""
+        """The entries of one kind: environment, agent, language, provider, policy, phase, recipe, config, plugin."""
         return [entry for entry in self.entries if entry.kind == kind]
 
 
@@ -75,6 +76,7 @@ def list_catalog(workspaces: WorkspaceSet, readers: Mapping[str, Reader] | None 
         *_environments(workspaces),
         *files,
         *_offered(),
+        *_searches(workspaces),
         *_files(workspaces, "recipe", RECIPES, lambda path: _recipe_summary(path, workspaces)),
         *_configs(workspaces),
         *(CatalogEntry("plugin", item.name, item.origin, error=item.reason) for item in installed().problems),
@@ -90,7 +92,7 @@ def _environments(workspaces: WorkspaceSet) -> list[CatalogEntry]:
     broken = [
         CatalogEntry("environment", plugin.name, plugin.origin, str(plugin.path or plugin.name), error=plugin.error)
         for plugin in plugins
-        if plugin.error is not None
+        if plugin.error is not None and not plugin.searches
     ]
     return sorted([*sound, *broken], key=lambda entry: (entry.name, entry.origin))
 
@@ -109,8 +111,27 @@ def _offered() -> Iterator[CatalogEntry]:
     plugins = installed()
     for provider in plugins.providers().values():
         yield CatalogEntry("provider", provider.name, provider.origin, summary=provider.summary)
-    for policy in plugins.policies().values():
-        yield CatalogEntry("policy", policy.name, policy.origin, summary=policy.summary)
+
+
+def _searches(workspaces: WorkspaceSet) -> Iterator[CatalogEntry]:
+    """Policies, phases, and files for them that are broken."""
+    plugins = load_environments(workspaces)
+    by_scope = {str(plugin.path or plugin.name): plugin for plugin in plugins}
+    for _, policy in sorted(policy_registry.table().items()):
+        plugin = by_scope.get(policy.scope)
+        origin = plugin.origin if plugin else BY_HAND if policy.line else policy.origin
+        path = policy.origin if policy.line else None
+        yield CatalogEntry("policy", policy.name, origin, path, summary=policy.entry.summary)
+    for _, phase in sorted(phase_registry.table().items()):
+        plugin = by_scope.get(phase.scope)
+        origin = plugin.origin if plugin else BY_HAND if phase.line else phase.origin
+        path = phase.origin if phase.line else None
+        yield CatalogEntry(
+            "phase", phase.name, origin, path, summary=_first_line(phase.cls.__doc__ or "") if phase.cls else ""
+        )
+    for plugin in plugins:
+        if plugin.searches and plugin.error is not None:
+            yield CatalogEntry("plugin", plugin.name, plugin.origin, str(plugin.path), error=plugin.error)
 
 
 def _files(workspaces: WorkspaceSet, kind: str, folder: str, read: Reader) -> list[CatalogEntry]:

@@ -1,4 +1,4 @@
-"""Plugin files: `environments/environment_*.py` of every workspace, loaded once per process.
+"""Plugin files: `environments/environment_*.py` and `search_*.py` of every workspace, loaded once per process.
 
 Theory of operation. Each folder gets a synthetic parent package, `prismenv_plugins.at_<digest of the folder>`, whose
 `__path__` is the folder; a file is then imported as a submodule by `importlib.import_module`. So relative imports of
@@ -7,23 +7,31 @@ the same name. What a file registers belongs to it: when its import fails, its r
 came in with it from its folder are taken back, the failure is kept as its reason, and the next file is loaded.
 
 Built-ins come first and the user's files last, so that an override finds what it overrides. After
-`load_environments(workspaces)` the registry holds what these workspaces bring and what was registered by hand, and
-nothing of workspaces that were loaded before: a module is imported once, its registrations come and go.
+`load_environments(workspaces)` the registries hold what these workspaces bring and what was registered by hand, and
+nothing of workspaces that were loaded before: a module is imported once, its registrations come and go. A file
+`environment_*.py` brings an environment, one `search_*.py` a phase or a policy; either may bring the others as well.
+Phases and policies that packages offer through hooks are there before any file is loaded.
 """
 
 import importlib
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec
 from pathlib import Path
+from typing import Any
 
-from prismenv.contracts.registry import Registration, environment_registry
+from prismenv.contracts.phases import NO_METHODS, PhaseRegistration
+from prismenv.contracts.registry import environment_registry
+from prismenv.contracts.scoped import ScopedTable
+from prismenv.contracts.searching import PolicyRegistration, phase_registry, policy_registry
 from prismenv.finding.failure import explain
+from prismenv.finding.folders import Workspace
 from prismenv.finding.plugins import installed
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
 from prismenv.words.errors import ConfigurationException, RegistryException
@@ -31,6 +39,9 @@ from prismenv.words.errors import ConfigurationException, RegistryException
 PARENT = "prismenv_plugins"
 PREFIX = "environment_"
 PATTERN = f"{PREFIX}*.py"
+SEARCH_PATTERN = "search_*.py"
+Tables = tuple[Mapping[str, Any], ...]  # one for each of _REGISTRIES
+_REGISTRIES: tuple[ScopedTable[Any], ...] = (environment_registry, phase_registry, policy_registry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,8 @@ class LoadedPlugin:
     """A plugin file, or a module of an installed package, after it was loaded.
 
     `error` None: it is in use. Otherwise it is broken, nothing of it is registered, and `error` says why and where.
-    `path` None: a module that is found by its name. `names` are the environments that it registers.
+    `path` None: a module that is found by its name. `names` are the environments that it registers; `searches`: it is
+    a file for phases and policies.
     """
 
     name: str
@@ -46,6 +58,7 @@ class LoadedPlugin:
     origin: str
     error: str | None = None
     names: tuple[str, ...] = ()
+    searches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,11 @@ class _Source:
     @property
     def key(self) -> str:
         return str(self.path) if self.path else self.name
+
+    @property
+    def searches(self) -> bool:
+        """True for a file that is there for phases and policies."""
+        return self.path is not None and self.path.match(SEARCH_PATTERN)
 
     @property
     def folder(self) -> Path | None:
@@ -79,7 +97,7 @@ class _Memory:
 
     plugin: LoadedPlugin
     stamp: tuple[tuple[str, int], ...]
-    registrations: Mapping[str, Registration] = field(default_factory=dict)
+    registrations: Tables = ()
 
 
 class _Loader:
@@ -102,20 +120,25 @@ class _Loader:
             return [self._memories[source.key].plugin for source in sources if source.key in self._memories]
 
     def _switch(self, sources: list[_Source]) -> None:
-        remembered = [entry for memory in self._memories.values() for entry in memory.registrations.values()]
-        by_hand = {
-            name: entry
-            for name, entry in environment_registry.table().items()
-            if not any(entry is known for known in remembered)
-        }
-        brought: dict[str, Registration] = {}
+        offered = _offered()
+        known = [
+            entry
+            for tables in (offered, *(memory.registrations for memory in self._memories.values()))
+            for table in tables
+            for entry in table.values()
+        ]
+        by_hand = tuple(
+            {name: entry for name, entry in registry.table().items() if not any(entry is one for one in known)}
+            for registry in _REGISTRIES
+        )
+        brought = offered
         for source in sources:
             memory = self._memories.get(source.key)
             if memory is None or (memory.plugin.error is not None and memory.stamp != source.stamp()):
-                environment_registry.assume({**brought, **by_hand})
+                _assume(_over(brought, by_hand))
                 memory = self._memories[source.key] = _load(source)
-            brought |= memory.registrations
-        environment_registry.assume({**brought, **by_hand})
+            brought = _over(brought, memory.registrations)
+        _assume(_over(brought, by_hand))
 
 
 _loader = _Loader()
@@ -158,34 +181,66 @@ def _sources(workspaces: WorkspaceSet) -> Iterator[_Source]:
     for workspace in reversed(workspaces.members):
         if workspace is workspaces.user:
             continue
-        yield from (_Source(path.stem, path, workspace.origin) for path in workspace.files("environments", PATTERN))
+        yield from _files(workspace)
     for module, origin in installed().environment_modules():
         yield _Source(module, None, origin)
     if workspaces.user is not None:
-        for path in workspaces.user.files("environments", PATTERN):
-            yield _Source(path.stem, path, workspaces.user.origin)
+        yield from _files(workspaces.user)
+
+
+def _files(workspace: Workspace) -> Iterator[_Source]:
+    for pattern in (PATTERN, SEARCH_PATTERN):
+        yield from (_Source(path.stem, path, workspace.origin) for path in workspace.files("environments", pattern))
+
+
+@cache
+def _offered() -> Tables:
+    """What installed packages offer through hooks, the engine's own phases and policies among it."""
+    phases = {
+        entry.name: PhaseRegistration(entry.name, entry.cls, NO_METHODS, entry.origin, 0, entry.origin)
+        for entry in installed().phases().values()
+    }
+    policies = {entry.name: PolicyRegistration(entry, entry.origin, 0) for entry in installed().policies().values()}
+    return {}, phases, policies
+
+
+def _over(tables: Tables, others: Tables) -> Tables:
+    return tuple({**table, **other} for table, other in zip(tables, others, strict=True)) if others else tables
+
+
+def _assume(tables: Tables) -> None:
+    for registry, table in zip(_REGISTRIES, tables, strict=True):
+        registry.assume(table)
 
 
 def _load(source: _Source) -> _Memory:
     stamp = source.stamp()
     try:
-        with _import_or_nothing(source), environment_registry.loading(source.key) as changes:
+        with _import_or_nothing(source), ExitStack() as stack:
+            changes = tuple(stack.enter_context(registry.loading(source.key)) for registry in _REGISTRIES)
             module = _module_name(source)
             fresh = module not in sys.modules  # a package's module may have registered already, by hand
             importlib.invalidate_caches()
             importlib.import_module(module)
             if fresh:
-                _check(source, environment_registry.table())
+                _check(source)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - boundary: a plugin's code may raise anything
         reason = explain(error, source.folder)
-        return _Memory(LoadedPlugin(source.name, source.path, source.origin, reason), stamp)
-    names = tuple(sorted(changes))
-    return _Memory(LoadedPlugin(source.name, source.path, source.origin, None, names), stamp, changes)
+        broken = LoadedPlugin(source.name, source.path, source.origin, reason, searches=source.searches)
+        return _Memory(broken, stamp)
+    names = tuple(sorted(changes[0]))
+    plugin = LoadedPlugin(source.name, source.path, source.origin, None, names, source.searches)
+    return _Memory(plugin, stamp, changes)
 
 
-def _check(source: _Source, table: Mapping[str, Registration]) -> None:
-    own = [entry for entry in table.values() if entry.scope == source.key]
-    if not own:
+def _check(source: _Source) -> None:
+    own = [entry for entry in environment_registry.table().values() if entry.scope == source.key]
+    if source.searches and not _brings_search(source):
+        raise RegistryException(
+            f"{source.key}: registers no phase and no search policy",
+            hint='Put @policy_registry.register_policy("NAME") above a class, or register a phase with phase_registry.',
+        )
+    if not own and not source.searches and not (source.path is None and _brings_search(source)):
         raise RegistryException(
             f"{source.key}: registers no environment",
             hint='Put @environment_registry.register("NAME") above the class, or use register_environment_method.',
@@ -198,6 +253,12 @@ def _check(source: _Source, table: Mapping[str, Registration]) -> None:
                 code="no_face",
                 subject=entry.name,
             )
+
+
+def _brings_search(source: _Source) -> bool:
+    phases = (entry.scope for entry in phase_registry.table().values())
+    policies = (entry.scope for entry in policy_registry.table().values())
+    return source.key in (*phases, *policies)
 
 
 @contextmanager

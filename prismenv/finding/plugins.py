@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from prismenv.contracts import hookspecs
+from prismenv.contracts.phases import PhaseEntry
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.contracts.transport import ProviderEntry
 from prismenv.finding.failure import explain
@@ -20,7 +21,7 @@ from prismenv.finding.folders import BUILT_IN
 
 OWN = "prismenv"  # our own distribution, which comes first
 
-_Entry = TypeVar("_Entry", ProviderEntry, PolicyEntry)
+_Entry = TypeVar("_Entry", ProviderEntry, PolicyEntry, PhaseEntry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class PluginSet:
     def policies(self) -> dict[str, PolicyEntry]:
         """Search policies by name, sorted."""
         return self._entries("prismenv_policies", PolicyEntry)
+
+    def phases(self) -> dict[str, PhaseEntry]:
+        """Phases of a search by name, sorted."""
+        return self._entries("prismenv_phases", PhaseEntry)
 
     def workspaces(self) -> list[tuple[Path, str]]:
         """Folders that packages bring, each with the package's name."""
@@ -137,11 +142,6 @@ def plugin_manager() -> pluggy.PluginManager:
 def providers() -> dict[str, ProviderEntry]:
     """Providers of models by name, sorted."""
     return installed().providers()
-
-
-def policies() -> dict[str, PolicyEntry]:
-    """Search policies by name, sorted."""
-    return installed().policies()
 
 
 def _load(plugins: PluginSet, point: importlib.metadata.EntryPoint, key: str, origin: str) -> None:

@@ -1,9 +1,9 @@
 """The tree of a search: a directed acyclic graph of (concepts, difficulty).
 
 Theory of operation. A node is named by what it stands for, so equal things are one node: its concepts in the tree's
-order, its difficulty, and which variant of these it is (0: none). A node's rank is its difficulty, then the number of its
-concepts, then its variant. `link` takes an edge only from a lower to a higher rank, so there is no cycle, and no node
-that is its own parent; where a step up is not possible (the hardest difficulty and no concept to add) there is no step.
+order, its difficulty, and which variant of these it is (0: none). A node's rank is its difficulty, then the number of
+its concepts, then its variant. `link` takes an edge only from a lower to a higher rank, so there is no cycle, and no
+node that is its own parent; where no step up is possible (the hardest difficulty, no concept to add) there is no step.
 
 Order is by rule everywhere: nodes in the order in which they were made, parents and children in the order in which they
 were linked. Nothing depends on sets or hashes.

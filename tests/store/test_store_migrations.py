@@ -105,6 +105,8 @@ def test_calls_of_a_store_without_a_cache_are_read_as_not_cached(file: Path, sto
     with closing(sqlite3.connect(file)) as connection:  # as version 2 left it
         connection.execute("ALTER TABLE model_calls DROP COLUMN cached")
         connection.execute("DROP TABLE answers")
+        for column in ("phase", "environment"):
+            connection.execute(f"ALTER TABLE nodes DROP COLUMN {column}")
         connection.execute("DELETE FROM schema_version WHERE version > 2")
         connection.commit()
     with closing(open_store(file)) as newer:

@@ -1,24 +1,45 @@
-"""The phases that are built in, and the policy that goes through them."""
+"""The phases that are built in, those that others registered, and the policy that goes through them."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
+from prismenv.contracts.phases import PhaseEntry, PhaseRegistration
 from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
 from prismenv.search.phased.discovery import ChallengeDiscovery
 from prismenv.search.phased.evaluation import ComprehensiveEvaluation
 from prismenv.search.phased.mapping import CapabilityMapping
-from prismenv.search.phased.phase import Phase, PhaseSetup
+from prismenv.search.phased.phase import Phase
 from prismenv.search.phased.policy import PhasedPolicy
+from prismenv.words.errors import RegistryException
 
-BUILT_IN: dict[str, Callable[[PhaseSetup], Phase]] = {
+BUILT_IN: Mapping[str, type[Phase]] = {
     "phase_1": CapabilityMapping,
     "phase_2": ChallengeDiscovery,
     "phase_3": ComprehensiveEvaluation,
 }
+PHASES = tuple(PhaseEntry(name, (kind.__doc__ or "").partition("\n")[0], kind) for name, kind in BUILT_IN.items())
+
+
+def phase_kind(registration: PhaseRegistration) -> type[Phase]:
+    """The class of a registered phase; RegistryException where it is not derived from Phase."""
+    base = registration.cls or Phase
+    if not issubclass(base, Phase):
+        raise RegistryException(
+            f"{registration.where}: phase {registration.name!r} must be a class derived from prismenv.Phase, "
+            f"found class {base.__name__}",
+            code="not_a_phase",
+            subject=registration.name,
+        )
+    return type(registration.name, (base,), dict(registration.methods)) if registration.methods else base
 
 
 def build_prismbench(context: PolicyContext) -> SearchPolicy:
-    """PrismBench's search: capability mapping, challenge discovery, comprehensive evaluation."""
-    return PhasedPolicy(context, BUILT_IN)
+    """PrismBench's search: capability mapping, challenge discovery, comprehensive evaluation, and phases of others.
+
+    The context's `kinds` are all the phases that there are; where there are none, the built-in ones.
+    """
+    named = {plan.name for plan in context.phases}
+    own = {name: phase_kind(entry) for name, entry in context.kinds.items() if name in named}
+    return PhasedPolicy(context, {**BUILT_IN, **own})
 
 
 PRISMBENCH = PolicyEntry(

@@ -1,10 +1,10 @@
 """What a result says of each problem, and what a node is worth for it.
 
-Two sets of formulas. `corrected`, the default, differs from PrismBench's in three things, each because the original ranks
-nodes wrongly:
+Two sets of formulas. `corrected`, the default, differs from PrismBench's in three things, each because the original
+ranks nodes wrongly:
 
 - Tests count by their share. The original adds numbers of tests, so a suite of three can never earn what one of twenty
-  does, and a value may leave its range. Here an attempt's tests weigh `max_num_passed` together, however many there are.
+  does, and a value may leave its range. Here a problem's tests weigh `max_num_passed` together, however many there are.
 - A problem that nobody solved is as hard as can be. The original adds a fifth for the fixer's help and nothing for a
   failure, so that "solved by the fixer" is harder than "never solved".
 - Several problems of a result are values of their own, and the node's is their mean.
@@ -68,7 +68,7 @@ def _score(records: Sequence[TrailRecord]) -> ProblemScore:
 def mapping_value(scores: Sequence[ProblemScore], hardness: float, scoring: ScoringParams, formulas: Formulas) -> float:
     """What a node earns when abilities are mapped, between 0 and 1; 0 for no problems. `hardness` is 0 to 1.
 
-    `max(0, 10*w*success + passed - 2*failed - 3*errored - (attempts-1) - 5*fixer) / 40` with w from 1 to 3 by difficulty.
+    `max(0, 10*w*success + passed - 2*failed - 3*errored - (attempts-1) - 5*fixer) / 40`, w from 1 to 3 by difficulty.
     """
     values = [_mapped(score, hardness, scoring, formulas) for score in scores]
     return sum(values) / len(values) if values else 0.0

@@ -60,7 +60,10 @@ class Lots(BaseEnvironment):
 PHASES = {
     "phase_1": {"phase_params": {"max_iterations": 90, "convergence_checks": 40}},
     "phase_2": {"phase_params": {"max_iterations": 60, "convergence_checks": 30}},
-    "phase_3": {"phase_params": {"max_iterations": 80, "variations_per_concept": 3}},
+    "phase_3": {
+        "phase_params": {"max_iterations": 80, "variations_per_concept": 3},
+        "environment": {"name": "environment_lots"},
+    },
 }
 CONCURRENCY = 4
 

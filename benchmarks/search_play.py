@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from search_surfaces import CONCEPTS, DIFFICULTIES, PlantedSurface
 
-from prismenv.contracts.policy import PolicyContext, SearchPolicy
+from prismenv.contracts.policy import SearchPolicy
 from prismenv.contracts.recipe import Recipe, SearchSettings
-from prismenv.finding.recipes import resolve_phases
+from prismenv.engine.planning import build_policy, find_policy
 from prismenv.finding.workspace import find_workspaces
 from prismenv.scoring.intervals import wilson
 from prismenv.search.adaptive.cells import AbilityCell, ability_cells
@@ -20,7 +20,6 @@ from prismenv.search.adaptive.moments import expected_chance
 from prismenv.search.adaptive.policy import AdaptivePolicy
 from prismenv.search.adaptive.reading import cell_intervals
 from prismenv.search.cells import plan_cells
-from prismenv.search.plugin import prismenv_policies
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 
@@ -215,10 +214,11 @@ def play_policy(surface: PlantedSurface, play: Play) -> Played:
     A policy with phases goes through those of configs/phase_configs.yaml, with nodes of no more concepts than the map
     has, so that it pays for nothing outside of it.
     """
-    entries = {entry.name: entry for entry in prismenv_policies()}
     settings = SearchSettings.model_validate(
         {
             "policy": play.policy,
+            "concepts": CONCEPTS,
+            "difficulties": DIFFICULTIES,
             "pairs": play.pairs,
             "nodes": play.nodes,
             "repeats": play.nodes,
@@ -229,9 +229,9 @@ def play_policy(surface: PlantedSurface, play: Play) -> Played:
         }
     )
     nodes = plan_cells(CONCEPTS, DIFFICULTIES, pairs=play.pairs)
-    entry = entries[play.policy]
-    phases = resolve_phases(Recipe(name="benchmark", search=settings), find_workspaces()) if entry.phased else ()
-    policy = entry.build(PolicyContext(nodes, settings, play.seed, CONCEPTS, DIFFICULTIES, phases))
+    workspaces = find_workspaces()
+    recipe = Recipe(name="benchmark", search=settings, seed=play.seed)
+    policy = build_policy(recipe, find_policy(play.policy, workspaces), None, workspaces)
     board = Board(policy, ability_cells(nodes, DIFFICULTIES), surface, play)
     out: deque[NodeRequest] = deque()
     while board.played.told < play.nodes:

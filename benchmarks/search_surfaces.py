@@ -7,6 +7,9 @@ weakspots     held out. Able everywhere, but for some concepts that break off at
 cliffs        held out. Each concept is mastered up to a difficulty and lost beyond it (a steep curve between an upper
               and a lower plateau); a pair is as hard as its harder concept times a random factor; some cells are
               easier than their neighbours say.
+skills        fresh: written when the policy was done, and played once. Concepts load on two hidden skills of the model,
+              difficulty asks for more of them, with a chance to guess and one to slip (a 4PL item-response model); a
+              pair needs the mean of its concepts' loadings and a little more.
 published     held out. The cells of a capability file as they are. Pairs are published over all difficulties: a pair's
               logit at a difficulty is that of its published figure, shifted as its two concepts are on average. Pairs
               without a figure take the lower concept's.
@@ -34,7 +37,7 @@ CONCEPTS = (
 )
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
 TUNING = ("additive",)
-HELD_OUT = ("weakspots", "cliffs", "published")
+HELD_OUT = ("weakspots", "cliffs", "skills", "published")
 Key = tuple[frozenset[str], str]
 
 
@@ -122,6 +125,22 @@ def cliffs(number: int, *, pairs: bool) -> PlantedSurface:
     return PlantedSurface("cliffs", f"cliffs-{number}", chances)
 
 
+def skills(number: int, *, pairs: bool) -> PlantedSurface:
+    """A model with two hidden skills."""
+    draw = random.Random(f"skills {number}")
+    skill = (draw.gauss(0.3, 0.9), draw.gauss(0.3, 0.9))
+    loads = {name: (draw.uniform(0.2, 1.4), draw.uniform(0.2, 1.4)) for name in CONCEPTS}
+    easiness = {name: draw.gauss(0.4, 0.5) for name in CONCEPTS}
+    guess, slip, step = draw.uniform(0.0, 0.12), draw.uniform(0.0, 0.12), draw.uniform(0.5, 1.1)
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        reach = sum(easiness[name] + sum(a * s for a, s in zip(loads[name], skill, strict=True)) for name in group)
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            value = reach / len(group) - 0.3 * (len(group) - 1) - step * (rank - 1.5) + draw.gauss(0, 0.25)
+            chances[frozenset(group), difficulty] = guess + (1 - guess - slip) * sigmoid(value)
+    return PlantedSurface("skills", f"skills-{number}", chances)
+
+
 def published(file: Path, *, pairs: bool) -> list[PlantedSurface]:
     """The models of a capability file."""
     found = []
@@ -147,7 +166,7 @@ def published(file: Path, *, pairs: bool) -> list[PlantedSurface]:
 
 def all_surfaces(file: Path | None, each: int, families: Iterable[str], *, pairs: bool) -> list[PlantedSurface]:
     """`each` random surfaces of each wanted family, and those of the file where there is one."""
-    makers = {"additive": additive, "weakspots": weakspots, "cliffs": cliffs}
+    makers = {"additive": additive, "weakspots": weakspots, "cliffs": cliffs, "skills": skills}
     found = [makers[name](number, pairs=pairs) for name in families if name in makers for number in range(each)]
     if file is not None and "published" in families:
         found += published(file, pairs=pairs)

@@ -234,3 +234,28 @@ def test_a_config_class_decides_which_keys_there_are(tmp_path: Path) -> None:
 
 def test_blocks_of_other_environments_are_not_looked_at(tmp_path: Path) -> None:
     assert environment_block(workspaces(tmp_path, "other: {timeout: -1}\nmine: {own: 1}\n"), "mine") == {"own": 1}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "phase_params: {max_depth: 0}",
+        "phase_params: {max_iterations: 0}",
+        "phase_params: {num_nodes_per_iteration: 0}",
+        "phase_params: {convergence_checks: 0}",
+        "phase_params: {exploration_probability: 1.1}",
+        "phase_params: {exploration_weight: -1}",
+        "phase_params: {task_timeout: 0}",
+        "phase_params: {variations_per_concept: 0}",
+        "search_params: {max_attempts: 0}",
+        "search_params: {discount_factor: 2}",
+        "search_params: {learning_rate: 0}",
+        "scoring_params: {penalty_per_error: -3}",
+        "scoring_params: {max_num_passed: 0}",
+    ],
+)
+def test_parameters_of_a_phase_out_of_range_are_told_with_their_line(tmp_path: Path, line: str) -> None:
+    section, _, rest = line.partition(": {")
+    key = rest.partition(":")[0]
+    with pytest.raises(ConfigurationException, match=rf":2: phase_1\.{section}\.{key}: found "):
+        load_phases(write(tmp_path, f"phase_1:\n  {line}\n"))

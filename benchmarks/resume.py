@@ -6,6 +6,7 @@ Each run is `prismenv run` in a process group of its own, ended by SIGKILL; what
 by its seed after some milliseconds and writes a line for each execution. A run is killed and resumed until it finishes,
 and runs of further seeds follow until there were so many kills. Prints one JSON document:
 
+- `midway`: kills after which the store held a part of the run; the others came while it was starting.
 - `lost`: nodes that were stored before a kill and not after it; `twice`: indexes stored more than once; both have to
   be 0.
 - `repeated`: executions that no stored node came of, since the kill came before it was stored (at most the concurrency
@@ -74,6 +75,7 @@ class Tally:
 
     runs: int = 0
     kills: int = 0
+    midway: int = 0
     nodes: int = 0
     lost: int = 0
     twice: int = 0
@@ -129,7 +131,7 @@ class Bench:
         kept: set[int] = set()
         while True:
             process = self.start(seed, run_id)
-            wait = self.random.uniform(0.0, 3.0) if most else None
+            wait = self.random.uniform(0.5, 3.0) if most else None
             code = self._wait(process, wait)
             run_id = next((run.run_id for run in store.runs() if run.run_id not in before), None)
             now = [node.outcome.request.index for node in store.nodes(run_id)] if run_id else []
@@ -141,6 +143,7 @@ class Bench:
             if code is not None:
                 raise SystemExit(f"the run of seed {seed} ended with exit code {code}")
             self.tally.kills += 1
+            self.tally.midway += bool(now)
             most -= 1
 
     def compare(self, store: Store, seed: int, run_id: str) -> None:

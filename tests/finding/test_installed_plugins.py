@@ -51,6 +51,29 @@ def test_our_own_providers_and_policies_come_through_the_same_door() -> None:
     assert plugin_manager() is installed().manager
 
 
+def test_an_installed_package_brings_a_phase_and_a_policy(install: Install) -> None:
+    text = """
+import prismenv
+
+class Mine(prismenv.Phase):
+    pass
+
+@prismenv.hookimpl
+def prismenv_phases():
+    return [prismenv.PhaseEntry("mine", "a test's", Mine), prismenv.PhaseEntry("phase_1", "a test's", Mine), 3]
+
+@prismenv.hookimpl
+def prismenv_policies():
+    return [prismenv.PolicyEntry("own", "a test's", print)]
+"""
+    plugins = install(third_pack=text)
+    assert (plugins.phases()["mine"].origin, plugins.policies()["own"].origin) == ("third_pack", "third_pack")
+    assert plugins.phases()["phase_1"].origin == "built-in"
+    reasons = [item.reason for item in plugins.problems if item.origin == "third_pack"]
+    assert "prismenv_phases: 'phase_1' is there already, from built-in; rename one" in reasons
+    assert "prismenv_phases gave 3; expected a PhaseEntry" in reasons
+
+
 def test_an_installed_package_brings_a_provider(install: Install) -> None:
     plugins = install(first_pack=PROVIDER.format(name="echoing"))
     assert plugins.providers()["echoing"].origin == "first_pack"

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from prismenv.contracts.phases import PhaseRegistration
 from prismenv.contracts.policy import PolicyContext
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
@@ -15,7 +17,7 @@ from prismenv.finding.folders import Workspace, builtin_workspace
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.search.phased.kinds import BUILT_IN, phase_kind
 from prismenv.search.phased.phase import Phase
-from prismenv.words.errors import ConfigurationException
+from prismenv.words.errors import ConfigurationException, RegistryException
 
 POLICY = """\
 from prismenv import NodeRequest, SearchPolicy, policy_registry
@@ -216,3 +218,12 @@ def test_an_experiment_with_a_phase_that_nobody_registered_is_told_before_anythi
 
 def test_a_context_without_kinds_has_the_built_in_phases() -> None:
     assert PolicyContext((), Recipe(name="x").search, 0).kinds == {}
+
+
+@pytest.mark.parametrize("cls", [object, "Phase", len])
+def test_a_package_s_phase_that_is_no_phase_is_told_with_the_package(cls: Any) -> None:
+    registration = PhaseRegistration("mine", cls, {}, "some-package", 0, "some-package")
+    with pytest.raises(
+        RegistryException, match=r"some-package: phase 'mine' must be a class derived from prismenv\.Phase"
+    ):
+        phase_kind(registration)

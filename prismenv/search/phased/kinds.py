@@ -1,5 +1,6 @@
 """The phases that are built in, those that others registered, and the policy that goes through them."""
 
+import inspect
 from collections.abc import Mapping
 
 from prismenv.contracts.phases import PhaseEntry, PhaseRegistration
@@ -22,10 +23,10 @@ PHASES = tuple(PhaseEntry(name, (kind.__doc__ or "").partition("\n")[0], kind) f
 def phase_kind(registration: PhaseRegistration) -> type[Phase]:
     """The class of a registered phase; RegistryException where it is not derived from Phase."""
     base = registration.cls or Phase
-    if not issubclass(base, Phase):
+    if not inspect.isclass(base) or not issubclass(base, Phase):
         raise RegistryException(
             f"{registration.where}: phase {registration.name!r} must be a class derived from prismenv.Phase, "
-            f"found class {base.__name__}",
+            f"found {base!r:.80}",
             code="not_a_phase",
             subject=registration.name,
         )

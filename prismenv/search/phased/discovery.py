@@ -20,7 +20,9 @@ class ChallengeDiscovery(Phase):
         return ()
 
     def select_node(self) -> TreeNode | None:
-        nodes = self.plain_nodes()
+        nodes = [node for node in self.tree if not node.variant and node.node_id not in self.out]
+        if not nodes:
+            return None
         return self.random.choice(nodes) if self.explores() else self.best(nodes)
 
     def calculate_node_value(self, results: ChallengeResults, difficulty_level: str) -> float:  # noqa: ARG002 - fixed

@@ -44,6 +44,7 @@ class Phase:
         self.phase_params = setup.plan.block.phase_params
         self.search_params = setup.plan.block.search_params
         self.scoring_params = setup.plan.block.scoring_params
+        self.out: frozenset[str] = frozenset()  # names of the nodes that are being measured, kept by the policy
 
     def initialize_phase(self) -> Sequence[TreeNode]:
         """Prepare the tree; gives the nodes that are measured first, in their order."""
@@ -104,6 +105,9 @@ class Phase:
 
     def best(self, nodes: Sequence[TreeNode]) -> TreeNode:
         """The one with the highest upper confidence bound; of equals the first."""
+        for node in nodes:
+            if not node.visits:
+                return node  # its bound is infinite
         return max(nodes, key=self.bound)
 
     def bound(self, node: TreeNode) -> float:
@@ -111,8 +115,8 @@ class Phase:
 
         Auer, Cesa-Bianchi and Fischer, Machine Learning 47 (2002) 235-256. A root's N is the visits of all roots.
         """
-        if not node.visits:
+        visits = node.visits
+        if not visits:
             return math.inf
-        above = sum(other.visits for other in (node.parents or self.tree.roots))
-        weight = self.phase_params.exploration_weight
-        return node.value + weight * math.sqrt(math.log(max(above, node.visits, 1)) / node.visits)
+        above = max(visits, sum([parent.visits for parent in node.parents or self.tree.roots]))
+        return node.value + self.phase_params.exploration_weight * math.sqrt(math.log(above) / visits)

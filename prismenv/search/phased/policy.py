@@ -143,7 +143,7 @@ class PhasedPolicy(SearchPolicy):
     def _next(self) -> TreeNode | None:
         if self._reason() is not None or len(self._out) >= self._phase.phase_params.num_nodes_per_iteration:
             return None
-        busy = {node.node_id for node in self._out.values()}
+        busy = self._phase.out = frozenset(node.node_id for node in self._out.values())
         for _ in range(len(self._queue)):
             node = self._queue.popleft()
             if node.node_id not in busy:

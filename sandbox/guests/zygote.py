@@ -52,7 +52,7 @@ from zygote_kernel import (
     moved_up,
     unshare,
 )
-from zygote_memory import filled_holes, keep_tables, open_maps
+from zygote_memory import end_counting, filled_holes, keep_tables, open_maps
 
 from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
@@ -236,6 +236,7 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
         if maps is not None:
             keep_tables(maps)
         gc.collect()
+        end_counting()
         kept = filled_holes()
         gc.freeze()  # a child's collection of garbage looks at nothing of all this, and so copies nothing
         say(control, "ready")

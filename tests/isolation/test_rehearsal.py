@@ -68,3 +68,31 @@ async def test_no_code_of_a_zygote_stays_writable(form: str, new_sandbox: NewSan
             flags = [line.split()[1] for line in lines]
             assert any("x" in each for each in flags)
             assert not [each for each in flags if "w" in each and "x" in each]
+
+
+COUNTS = """
+import gc, sys, unittest
+
+class TestCounts(unittest.TestCase):
+    def test_what_was_there_before_is_not_counted_where_python_can_do_so(self):
+        uncounted = sys.getrefcount(None) == 2**32 - 1
+        for each in (unittest.TestCase, unittest.TestCase.run, unittest.TestCase.run.__code__, sys.modules):
+            self.assertIs(sys.getrefcount(each) == 2**32 - 1, uncounted)
+
+    def test_what_a_run_makes_is_counted_and_ends(self):
+        self.assertLess(sys.getrefcount(new()), 10)
+        self.assertLess(sys.getrefcount(self), 1000)
+
+    def test_the_collector_takes_what_nobody_holds_and_nothing_else(self):
+        gc.unfreeze()
+        gc.collect()
+        self.assertEqual(sorted([3, 1, 2]), [1, 2, 3])
+"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("verdict", ["split", "shared"])
+async def test_references_are_counted_to_what_a_run_makes(form: str, verdict: str, new_sandbox: NewSandbox) -> None:
+    async with new_sandbox(form, verdict=verdict) as sandbox:
+        found = await sandbox.judge("def new(): return [1]", COUNTS)
+    assert found.outcome == "passed", found.output

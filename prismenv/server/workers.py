@@ -141,6 +141,8 @@ class Workers:
                 continue
             lived = time.monotonic() - self._pids.pop(pid)
             code = os.waitstatus_to_exitcode(status)
+            if self._stops and code == -signal.SIGTERM:
+                continue  # it was not ready yet to be told, and had nothing in hand
             if self._stops:
                 self._worst = max(self._worst, code if code >= 0 else 128 - code)
             else:

@@ -13,13 +13,13 @@ from prismenv.store.database import open_store
 ECHO = """
 from prismenv import environment_registry
 
-@environment_registry.register_environment_method("environment_echo", "execute_node")
+@environment_registry.register_environment_method("environment_parrot", "execute_node")
 async def execute_node(self, concept, difficulty_level, **options):
     print("printed by a plugin")
     return {"success": difficulty_level == "easy", "data": options}
 """
 RECIPE = """
-environment: environment_echo
+environment: environment_parrot
 search: {concepts: [loops, sorting], difficulties: [easy, hard]}
 options: {greeting: hello}
 """
@@ -28,8 +28,8 @@ SEARCH = ("--set", "search.concepts=loops,sorting", "--set", "search.difficultie
 
 @pytest.fixture
 def echo(workspace: Any) -> Any:
-    """A workspace with the environment `environment_echo` and the recipe `echo`."""
-    workspace.write("environments/environment_echo.py", ECHO)
+    """A workspace with the environment `environment_parrot` and the recipe `echo`."""
+    workspace.write("environments/environment_parrot.py", ECHO)
     workspace.write("configs/runs/echo.yaml", RECIPE)
     return workspace
 
@@ -47,7 +47,7 @@ def test_a_recipe_runs_and_ends_with_a_table_and_where_the_results_are(echo: Any
 
 
 def test_an_environment_runs_by_its_name_alone(echo: Any) -> None:
-    answer = echo("run", "environment_echo", *SEARCH, "--quiet")
+    answer = echo("run", "environment_parrot", *SEARCH, "--quiet")
     assert answer.code == 0, answer.err
     assert "solved 2 of 4" in answer.out
     assert "simulated" not in answer.out
@@ -148,7 +148,7 @@ def test_what_shows_once_all_is_put_together_is_named_with_file_and_line(echo: A
         (["echo", "--set", "seed"], "expected key.path=value"),
         (["echo", "--option", "greeting"], "--option 'greeting': expected key=value"),
         (["echo", "--set", "search.tree=example_tree", "--set", "search.concepts=lops"], "lops"),
-        (["echo", "--set", "environment=environment_ecko"], "environment_echo"),
+        (["echo", "--set", "environment=environment_parot"], "environment_parrot"),
         (["example", "--set", "models.default=simulatd/weak"], "simulated"),
         ([], "name a recipe"),
         (["no/such/recipe.yaml"], "there is no such recipe file"),
@@ -172,7 +172,7 @@ def test_a_concept_that_the_simulated_model_does_not_know_ends_the_run_with_its_
 
 
 def test_a_broken_recipe_names_file_line_key_and_what_is_allowed(echo: Any) -> None:
-    path = echo.write("configs/runs/wrong.yaml", "environment: environment_echo\nsearch:\n  polciy: grid\n")
+    path = echo.write("configs/runs/wrong.yaml", "environment: environment_parrot\nsearch:\n  polciy: grid\n")
     answer = echo("run", "wrong")
     assert answer.code == 2
     assert f"{path}:3" in answer.err
@@ -183,7 +183,7 @@ def test_a_broken_recipe_names_file_line_key_and_what_is_allowed(echo: Any) -> N
 def test_an_environment_that_raises_is_data_and_its_message_is_shown(echo: Any) -> None:
     echo.write(
         "environments/environment_raiser.py",
-        ECHO.replace("environment_echo", "environment_raiser").replace(
+        ECHO.replace("environment_parrot", "environment_raiser").replace(
             "    return", "    raise RuntimeError('out of \\x1b[5m cheese')\n    return"
         ),
     )

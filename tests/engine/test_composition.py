@@ -71,7 +71,7 @@ def test_sessions_are_kept_where_the_recipe_says(workspaces: WorkspaceSet, sessi
         ({"models": {"default": "simulated/perfekt"}}, EnvironmentException, "perfect"),
         ({"models": {"default": "nonsense"}}, ConfigurationException, "nonsense"),
         ({"sandbox": {"isolation": "portable", "require": "full"}}, SandboxException, "full isolation is required"),
-        ({"output": {"store": "postgresql://host/db"}}, StorageException, "driver"),
+        ({"output": {"store": "mysql://host/db"}}, StorageException, "PostgreSQL"),
     ],
     ids=str,
 )

@@ -296,7 +296,9 @@ async def test_a_server_that_answers_nonsense_is_told_from_an_environment_that_f
                 await env.reset()
 
 
-@pytest.mark.parametrize("token", ["secret-of-mine\n", "secret-of-mine\r\nX: y", "secret of mine", "secret-öf-mine", ""])
+@pytest.mark.parametrize(
+    "token", ["secret-of-mine\n", "secret-of-mine\r\nX: y", "secret of mine", "secret-öf-mine", ""]
+)
 def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(ConfigurationException, match="token must be printable") as refused:
         EnvironmentClient("http://127.0.0.1:8000", "environment_echo", token=token)

@@ -94,6 +94,12 @@ class WebSocketLink(Link):
     """
 
     def __init__(self, address: str, token: str | None, timeout_seconds: float) -> None:
+        if token is not None and not _fits_header(token):  # not shown: what refuses it later would show it
+            raise ConfigurationException(
+                "token must be printable ASCII characters without blanks or line ends",
+                code="bad_token",
+                hint="One that was read from a file may end with a line end: .strip() it.",
+            )
         self._address = address
         self._token = token
         self._timeout_seconds = timeout_seconds
@@ -221,3 +227,7 @@ def _not_open() -> HostException:
     return HostException(
         "the client is not open, or its connection was closed", code="closed", hint="Use `async with`, once each."
     )
+
+
+def _fits_header(token: str) -> bool:
+    return token.isascii() and token.isprintable() and token != "" and " " not in token

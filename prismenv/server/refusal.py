@@ -40,7 +40,8 @@ def no_session(session_id: str) -> Refusal:
 
 def of_configuration(error: ConfigurationException) -> Refusal:
     """The service cannot do what was asked: a role that it does not have, or inputs that no template takes."""
-    return Refusal(404 if error.code in _ABSENT else 422, error.code, str(error))
+    told = str(error).removeprefix(f"{error.place}: ") if error.place else str(error)
+    return Refusal(404 if error.code in _ABSENT else 422, error.code, told)
 
 
 def of_budget(error: BudgetException) -> Refusal:

@@ -46,15 +46,26 @@ class Roll:
             await self.beat()
 
     async def beat(self) -> None:
-        """Say that this worker is at work, and bury those that do not."""
+        """Say that this worker is at work, and bury those that do not.
+
+        Where the store kept it waiting, it keeps the others waiting too: this worker says it again, and buries nobody
+        until they had the time for that.
+        """
+        if not await self._say():
+            await self._say()
+            return
+        found = await anyio.to_thread.run_sync(self._register.bury, ending_text(None, lost()), self._clock.now())
+        if found:
+            logger.warning("{} tasks of a worker that is gone were given up", found)
+
+    async def _say(self) -> bool:
+        """Say that this worker is at work. False: by the time that it was written, much of the lease was over."""
         began, now = self._clock.monotonic(), self._clock.now()
         samples = json.dumps(self._meter.samples())
         worker = BookedWorker(self.worker, self._state(), now + self._lease_seconds, samples)
         await anyio.to_thread.run_sync(self._register.beat, worker)
         self._lease_until = began + self._lease_seconds
-        found = await anyio.to_thread.run_sync(self._register.bury, ending_text(None, lost()), now)
-        if found:
-            logger.warning("{} tasks of a worker that is gone were given up", found)
+        return self._clock.monotonic() - began <= self._lease_seconds / 3
 
     async def run(self) -> None:
         """For ever: say so."""

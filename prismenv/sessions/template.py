@@ -141,10 +141,12 @@ def _no_template(role: str, templates: Sequence[CompiledTemplate], given: Mappin
         if (near := nearest(name, [key for key in given if key not in closest[0].names]))
     ]
     hint = f"Did you mean {', '.join(slips)}?" if slips else None
-    place = f"{closest[0].place}: " if closest and closest[0].place else ""
-    return ConfigurationException(
-        f"{place}{role}: no template {wanted}; nearest: {shown or 'none'}",
+    place = closest[0].place if closest else ""
+    error = ConfigurationException(
+        f"{place + ': ' if place else ''}{role}: no template {wanted}; nearest: {shown or 'none'}",
         code="no_template",
         subject=role,
         hint=hint,
     )
+    error.place = place
+    return error

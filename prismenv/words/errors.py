@@ -88,10 +88,13 @@ class ConfigurationException(EnvironmentException, ValueError):
     """A file, key or value of the configuration is wrong. The message names file, line, key path, found, allowed.
 
     `key` is the path in the recipe where it is found by somebody who does not know the file; empty: it is told already.
+    `place` is the `FILE:LINE` that the message begins with, empty where it names none: who is on another machine is not
+    told it.
     """
 
     default_code = "configuration_invalid"
     key: tuple[str | int, ...] = ()
+    place: str = ""
 
     def at(self, *key: str | int) -> Self:
         """This exception, of the value at `key` in the recipe."""

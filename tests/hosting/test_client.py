@@ -294,3 +294,13 @@ async def test_a_server_that_answers_nonsense_is_told_from_an_environment_that_f
         async with EnvironmentClient(f"ws://127.0.0.1:{port}") as env:
             with pytest.raises(ProtocolException):
                 await env.reset()
+
+
+@pytest.mark.parametrize(
+    "token", ["secret-of-mine\n", "secret-of-mine\r\nX: y", "secret of mine", "secret-öf-mine", ""]
+)
+def test_a_token_that_no_header_can_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(ConfigurationException, match="token must be printable") as refused:
+        EnvironmentClient("http://127.0.0.1:8000", "environment_echo", token=token)
+    assert refused.value.code == "bad_token"
+    assert "secret" not in str(refused.value)

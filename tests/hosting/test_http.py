@@ -276,6 +276,16 @@ async def test_a_challenge_that_is_asked_wrongly_is_refused_with_what_is_wrong(
         assert (answer.status_code, says in answer.json()["detail"]) == (status, True), answer.text
 
 
+async def test_metrics_count_whole_challenges(serve: Any, http: Any) -> None:
+    async with serve() as running, http(running) as client:
+        assert (await client.post("/run-challenge", json=NODE)).status_code == 200
+        await client.post("/run-challenge", params={"environment_name": ECHO}, json=NODE)
+        page = (await client.get("/metrics")).text
+        counted = 'prismenv_environment_calls_total{call="run_challenge",environment="%s",outcome="%s"} 1.0'
+        assert counted % ("environment_coding_challenge", "ok") in page
+        assert counted % (ECHO, "no_node_face") in page
+
+
 async def test_an_environment_without_a_node_face_runs_no_challenge(serve: Any, http: Any) -> None:
     async with serve() as running, http(running) as client:
         answer = await client.post("/run-challenge", params={"environment_name": ECHO}, json=NODE)

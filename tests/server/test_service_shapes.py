@@ -1,12 +1,14 @@
 """What PrismBench's own clients see of the service, and what ours does."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
 from prismenv.server.documents import describe
+from prismenv.sessions.agentfile import AgentFile, read_agent
 from prismenv.sessions.local import InProcessInterface
 from prismenv.testing.transport import HeldTransport, ScriptedTransport
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
@@ -251,3 +253,20 @@ async def test_the_documents_and_the_counters_are_there(serve: Any, http: Any) -
         assert f'prismenv_llm_tokens_total{{kind="completion",role="{SOLVER}"}} 10.0' in counters
         assert 'prismenv_http_requests_total{path="/interact",status="200"} 1.0' in counters
         assert "prismenv_llm_sessions 1.0" in counters
+
+
+async def test_inputs_that_no_template_takes_are_told_without_a_path_of_the_service(
+    serve: Any, http: Any, agents: dict[str, AgentFile], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "role: mine\nsystem_prompt: Be brief.\ninteraction_templates:\n"
+        "  default:\n    template: 'Do: {task}'\n    inputs: [{name: task}]\n    outputs: [{name: response, type: text}]\n"
+    )
+    agents["mine"] = read_agent(path)
+    async with serve() as running, http(running) as client:
+        asked = {"session_id": "s-1", "role": "mine", "input_data": {"other": "x"}}
+        answer = await client.post("/interact", json=asked)
+    assert (answer.status_code, answer.json()["code"]) == (422, "no_template")
+    assert "no template takes the inputs other; nearest: default(task)" in answer.json()["detail"]
+    assert str(tmp_path) not in answer.text

@@ -9,12 +9,15 @@ import anyio
 import httpx
 import pytest
 
-from prismenv.contracts.servicebook import ServiceBook
+from prismenv.contracts.servicebook import BookedTask, BookedWorker, ServiceBook
 from prismenv.server.limits import ServiceLimits
+from prismenv.server.meter import Meter
 from prismenv.server.refusal import Refusal
+from prismenv.server.roll import Roll
 from prismenv.server.sharedbook import SharedBook
 from prismenv.server.sharedtasks import SharedTasks
-from prismenv.store.servicestore import open_service_book
+from prismenv.store.connections import backend_of
+from prismenv.store.servicestore import DatabaseServiceBook, open_service_book
 from prismenv.store.sessionstore import open_sessions
 from prismenv.testing.clock import ManualClock, VirtualClock
 from prismenv.testing.transport import HeldTransport, ScriptedTransport
@@ -295,6 +298,39 @@ async def test_a_task_that_is_waited_for_elsewhere_is_not_abandoned(book: Servic
             await one.sweep()
         assert abandoned.scope.cancel_called
         group.cancel_scope.cancel()
+
+
+class SlowBook(DatabaseServiceBook):
+    """A book whose next word of a worker waits for so long, as behind another process that writes."""
+
+    def __init__(self, store: Path, clock: ManualClock) -> None:
+        super().__init__(backend_of(str(store)))
+        self.clock = clock
+        self.wait_seconds = 0.0
+
+    def beat(self, worker: BookedWorker) -> None:
+        self.clock.advance(self.wait_seconds)
+        self.wait_seconds = 0.0
+        super().beat(worker)
+
+
+async def test_workers_that_the_store_held_up_do_not_take_each_other_for_dead(store: Path) -> None:
+    clock = ManualClock()
+    with closing(SlowBook(store, clock)) as book:
+        one, two = (Roll(book, clock, Meter(), lambda: "serving", 15.0) for _ in range(2))
+        for roll in (one, two):
+            await roll.beat()
+        book.begin(BookedTask("", "task-1", "s-1", "", two.worker, clock.now()))
+        for roll in (one, two):
+            book.wait_seconds = 20.0
+            await roll.beat()
+        clock.advance(3)
+        await one.beat()
+        assert [each.ended_at for each in book.tasks(["task-1"])] == [None]
+        for _ in range(6):  # now it says nothing any more
+            clock.advance(3)
+            await one.beat()
+        assert [each.ended_at is None for each in book.tasks(["task-1"])] == [False]
 
 
 async def test_the_limit_of_sessions_is_of_all_workers_together(serve: Any, http: Any, store: Path) -> None:

@@ -4,7 +4,8 @@ All of an environment's own paths stand below `/environments/NAME`, so that a st
 address. Where only one environment is served, they stand at the root too.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,7 @@ from prismenv.words.errors import EnvironmentException, HostException, RegistryE
 
 SERVICE = "environment"
 PREFIX = "/environments/{environment}"
+CHALLENGE = "run_challenge"  # what counters call a whole challenge
 _GONE = 499  # nobody reads it: what counters call a client that went away
 
 Handler = Callable[[Request, str], Awaitable[Response]]
@@ -112,20 +114,25 @@ class EnvironmentApplication:
             name = self._name(request.path_params.get("environment"))
             kind = request.url.path.rpartition("/")[2]
             body = await self._body(request) if request.method == "POST" else dict(request.query_params)
-            begun, outcome = self.clock.monotonic(), "cancelled"
-            try:
+            with self._metered(name, kind):
                 work = call(tenant, name, request.headers.get("x-session-id", ""), body)
                 # A step that has a name may be asked for again, by a client that lost its connection.
                 document = await (work if "request_id" in body else while_there(request, work))
-                outcome = "ok"
-            except EnvironmentException as error:
-                outcome = error.code
-                raise
-            finally:
-                self.meter.called(name, kind, outcome, self.clock.monotonic() - begun)
             return answered(document)
 
         return handler
+
+    @contextmanager
+    def _metered(self, name: str, kind: str) -> Iterator[None]:
+        begun, outcome = self.clock.monotonic(), "cancelled"
+        try:
+            yield
+            outcome = "ok"
+        except EnvironmentException as error:
+            outcome = error.code
+            raise
+        finally:
+            self.meter.called(name, kind, outcome, self.clock.monotonic() - begun)
 
     def _challenge(self, runner: ChallengeRunner) -> Handler:
         async def handler(request: Request, tenant: str) -> Response:
@@ -133,7 +140,9 @@ class EnvironmentApplication:
             name = asked or self.only or runner.usual
             self.hosted.require(name)
             body = await self._body(request)
-            return answered(await while_there(request, runner.run(name, body, tenant)))
+            with self._metered(name, CHALLENGE):
+                document = await while_there(request, runner.run(name, body, tenant))
+            return answered(document)
 
         return handler
 

@@ -77,7 +77,7 @@ def _show(screen: Screen, title: str, entries: Sequence[CatalogEntry]) -> None:
     rows = [
         (entry.name, entry.origin, *([", ".join(entry.faces)] if faces else []), _about(entry)) for entry in entries
     ]
-    screen.draw(table(title, columns, rows))
+    screen.draw(table(title, columns, rows, whole=("name",)))  # it is what other commands are given
 
 
 def _about(entry: CatalogEntry) -> str:

@@ -14,15 +14,20 @@ import anyio
 import anyio.abc
 import typer
 
-from prismenv.cli.changes import located_changes
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
-from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
+from prismenv.cli.servedrecipe import (
+    EXTRA,
+    SetsOption,
+    TokenFilesOption,
+    TokenVariablesOption,
+    recipe_to_serve,
+    token_sources,
+)
+from prismenv.contracts.keys import KeySource
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.composition import keeps_sessions, open_models, with_usual_models
-from prismenv.finding.plugins import providers
-from prismenv.finding.recipes import bare_recipe, load_recipe
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 
@@ -37,7 +42,6 @@ Examples:
   prismenv llm serve --set interface.sessions=store --workers 4
   prismenv llm serve two-services.yaml --host 0.0.0.0 --token-file ~/.config/prismenv.token
 """
-EXTRA = "prismenv[server]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +58,9 @@ def serve(
     recipe: Annotated[str | None, typer.Argument(help="The recipe whose models and keys are served.")] = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: one that is free.")] = 8010,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as models.default; repeatable."
-        ),
-    ] = None,
-    token_files: Annotated[
-        list[Path] | None,
-        typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
-    ] = None,
-    token_variables: Annotated[
-        list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
-    ] = None,
+    sets: SetsOption = None,
+    token_files: TokenFilesOption = None,
+    token_variables: TokenVariablesOption = None,
     max_sessions: Annotated[int, typer.Option(min=1, help="Sessions that may be open at once.")] = 10_000,
     max_questions: Annotated[int, typer.Option(min=1, help="Questions that may run or wait at once.")] = 1_000,
     max_body_bytes: Annotated[int, typer.Option(min=1, help="The longest request.")] = 4 * 2**20,
@@ -80,24 +74,14 @@ def serve(
 ) -> None:
     """Serve the LLM interface over HTTP, in both of PrismBench's shapes. Needs the extra `server`."""
     workspaces = workspaces_of(workspace)
-    variables = token_variables or []
-    if not all(map(names_variable, variables)):  # not shown: it may be the token
-        raise ConfigurationException(f"--token-variable: {NO_VARIABLE}", code="bad_key")
-    changes = located_changes(sets or (), Path.cwd(), providers())
-    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
-        environ = {name: value for name, value in os.environ.items() if name not in variables}
-        if recipe is None:
-            loaded = bare_recipe("llm serve", workspaces, environ, changes)
-        else:
-            loaded = load_recipe(recipe, workspaces, environ, changes)
+    tokens = token_sources(token_files, token_variables)
+    loaded = recipe_to_serve(recipe, "llm serve", sets, tokens, workspaces)
+    with redirect_stdout(sys.stderr):  # standard output is for the address alone
         served = with_usual_models(loaded.recipe, workspaces)
     address = _Address(
         host,
         port,
-        (
-            *(KeySource(file=str(path.expanduser().absolute())) for path in token_files or ()),
-            *(KeySource(variable=name) for name in variables),
-        ),
+        tokens,
         {
             "sessions": max_sessions,
             "tasks": max_questions,

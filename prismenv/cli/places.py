@@ -15,7 +15,11 @@ WorkspaceOption = Annotated[
     ),
 ]
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="The store's file; default: .prismenv/prismenv.db in the project folder.")
+    str | None,
+    typer.Option(
+        "--store",
+        help="A file or postgresql://…; default: PRISMENV_STORE, else .prismenv/prismenv.db in the project folder.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 

@@ -3,8 +3,6 @@
 import os
 import secrets
 import signal
-import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,16 +11,22 @@ import anyio
 import anyio.abc
 import typer
 
-from prismenv.cli.changes import located_changes
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
-from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
+from prismenv.cli.servedrecipe import (
+    EXTRA,
+    SetsOption,
+    TokenFilesOption,
+    TokenVariablesOption,
+    recipe_to_serve,
+    token_sources,
+)
+from prismenv.contracts.keys import KeySource
 from prismenv.engine.host.duration import read_duration
 from prismenv.engine.host.host import HostLimits
 from prismenv.engine.host.opening import open_hosted
-from prismenv.finding.plugins import providers
-from prismenv.finding.recipes import LoadedRecipe, bare_recipe, load_recipe
+from prismenv.finding.recipes import LoadedRecipe
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 
@@ -37,18 +41,7 @@ Examples:
   prismenv serve --environment environment_echo --port 8000
   prismenv serve --set models.default=openai/gpt-5 --host 0.0.0.0 --token-file ~/.config/prismenv.token
 """
-EXTRA = "prismenv[server]"
 _SEED_BITS = 63
-SetsOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe; repeatable.")
-]
-TokenFilesOption = Annotated[
-    list[Path] | None,
-    typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
-]
-TokenVariablesOption = Annotated[
-    list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +84,12 @@ def serve(
 ) -> None:
     """Serve environments over OpenEnv's protocol and PrismBench's. Needs the extra `server`."""
     workspaces = workspaces_of(workspace)
-    variables = token_variables or []
-    if not all(map(names_variable, variables)):  # not shown: it may be the token
-        raise ConfigurationException(f"--token-variable: {NO_VARIABLE}", code="bad_key")
-    changes = located_changes(sets or (), Path.cwd(), providers())
-    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
-        environ = {name: value for name, value in os.environ.items() if name not in variables}
-        load = bare_recipe if recipe is None else load_recipe
-        loaded = load(recipe or "serve", workspaces, environ, changes)
+    tokens = token_sources(token_files, token_variables)
+    loaded = recipe_to_serve(recipe, "serve", sets, tokens, workspaces)
     address = _Address(
         host,
         port,
-        (
-            *(KeySource(file=str(path.expanduser().absolute())) for path in token_files or ()),
-            *(KeySource(variable=name) for name in variables),
-        ),
+        tokens,
         insecure,
         environment,
         secrets.randbits(_SEED_BITS) if seed is None else seed,

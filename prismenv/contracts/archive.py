@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
 from prismenv.words.nodes import NodeOutcome
 from prismenv.words.usage import Usage
@@ -111,15 +110,9 @@ class Store(ABC):
         lock dies with its holder, however that ends.
         """
 
+    @abstractmethod
     def is_locked(self, run_id: str) -> bool:
         """Whether somebody holds the run now. It may be no longer so when the answer is read."""
-        try:
-            with self.lock_run(run_id):
-                return False
-        except StorageException as error:
-            if error.code != "run_locked":
-                raise
-            return True
 
     @abstractmethod
     def runs(self) -> Sequence[RunRecord]:

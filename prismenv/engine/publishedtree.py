@@ -1,15 +1,16 @@
 """Trees as PrismBench's `/tree` gives them and its authors publish them, as surveys: reported and compared like runs.
 
-A tree is `{"nodes": [...], "concepts": [...], "difficulties": [...]}`; a node has `concepts`, `difficulty`, `phase` and
-`run_results`, a list of `{"success", "data_trail"}`. Only this is read: a report needs no parents and no values. Trees
-that were published were worked over by hand: outputs may be null, and a result may say that it succeeded although none
-of its attempts does. The result's word counts, and the survey says how often that was.
+The tree is what `prismenv.search.treejson` reads, so a file whose nodes or edges are wrong is told and not reported.
+What is read here are the nodes' `run_results`, a list of `{"success", "data_trail"}`. Trees that were published were
+worked over by hand: outputs may be null, and a result may say that it succeeded although none of its attempts does. The
+result's word counts, and the survey says how often that was.
 
 A trail tells problems apart by their attempts, which count up from 0 for each.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from pydantic import ValidationError
 
 from prismenv.contracts.archive import NodeRecord, RunRecord
 from prismenv.engine.survey import Survey
+from prismenv.search.cells import node_name
+from prismenv.search.treejson import tree_from_json
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
@@ -33,7 +36,7 @@ def is_tree(source: str) -> bool:
 
 
 def read_tree(path: Path) -> Survey:
-    """The survey of a tree's file. ConfigurationException where it is none, with the key path.
+    """The survey of a tree's file. ConfigurationException where it is none, with the key path or the node.
 
     Pickles are refused, whatever is in them.
     """
@@ -49,51 +52,28 @@ def read_tree(path: Path) -> Survey:
         raise _bad(path, f"it cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise _bad(path, f"it is no JSON: {error}") from error
-    nodes = document.get("nodes") if isinstance(document, dict) else None
-    if not isinstance(nodes, list):
-        raise _bad(path, "it is no tree: expected a mapping with a list of `nodes`")
-    survey = Survey(title=f"tree {path.name}: {len(nodes)} nodes")
+    tree = tree_from_json(document, str(path))
+    survey = Survey(title=f"tree {path.name}: {len(tree)} nodes")
     survey.begin(_run(path))
-    survey.plan = []
+    cells: list[tuple[str, str]] = []
     index = 0
-    for place, node in enumerate(nodes):
-        concepts, difficulty = _cell(path, place, node)
-        survey.plan.append((" + ".join(sorted(set(concepts))), difficulty))
-        results = node.get("run_results")
-        for number, result in enumerate(_list(path, f"nodes[{place}].run_results", results)):
-            where = f"nodes[{place}].run_results[{number}]"
-            name = f"{'+'.join(concepts)}|{difficulty}"
-            request = NodeRequest(index, name, concepts, difficulty, 0, phase=f"phase_{node.get('phase', 1)}")
+    for place, node in enumerate(tree):
+        cells.append((" + ".join(sorted(node.concepts)), node.difficulty))
+        name = node_name(node.concepts, node.difficulty)  # without the number of a variant, which each tree counts anew
+        for number, result in enumerate(node.results):
+            where = f"nodes.{place}.run_results.{number}"
+            request = NodeRequest(index, name, node.concepts, node.difficulty, 0, phase=f"phase_{node.phase}")
             survey.add(_record(path, where, request, result, survey))
             index += 1
-    survey.plan = list(dict.fromkeys([*survey.plan, *_singles(document)]))
+    survey.plan = list(dict.fromkeys([*cells, *product(tree.concepts, tree.difficulties)]))
     survey.phases = dict(sorted(survey.phases.items()))
     return survey
-
-
-def _singles(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The cells of single concepts, where the tree says which there are."""
-    concepts, difficulties = document.get("concepts"), document.get("difficulties")
-    if isinstance(concepts, list) and isinstance(difficulties, list):
-        yield from ((str(concept), str(difficulty)) for concept in concepts for difficulty in difficulties)
 
 
 def _run(path: Path) -> RunRecord:
     return RunRecord(
         run_id=path.name, name=path.stem, environment="tree", status="finished", seed=0, recipe={}, started_at=0.0
     )
-
-
-def _cell(path: Path, place: int, node: Any) -> tuple[tuple[str, ...], str]:
-    if not isinstance(node, dict):
-        raise _bad(path, f"nodes[{place}] is no mapping")
-    concepts, difficulty = node.get("concepts"), node.get("difficulty")
-    concepts = [concepts] if isinstance(concepts, str) else concepts
-    if not isinstance(concepts, list) or not concepts or not all(isinstance(name, str) for name in concepts):
-        raise _bad(path, f"nodes[{place}].concepts: expected a list of names, found {concepts!r:.60}")
-    if not isinstance(difficulty, str):
-        raise _bad(path, f"nodes[{place}].difficulty: expected a name, found {difficulty!r:.60}")
-    return tuple(concepts), difficulty
 
 
 def _list(path: Path, where: str, value: Any) -> list[Any]:
@@ -163,4 +143,4 @@ def _outcome(counts: Mapping[str, int], *, success: bool) -> Outcome | None:
 
 
 def _bad(path: Path, why: str, hint: str | None = None) -> ConfigurationException:
-    return ConfigurationException(f"{path}: {why}", code="bad_tree", subject=str(path), hint=hint)
+    return ConfigurationException(f"{path}: {why}", code="wrong_tree", subject=str(path), hint=hint)

@@ -2,33 +2,39 @@
 
 Theirs have ids of their own, may hold several nodes of equal concepts and difficulty (variants of their third phase),
 and keep results with the nodes. Ids become names on reading, and edges are kept as they are: a parent or child that is
-not there, an edge that only one end knows, and a cycle are errors that name the node.
+not there, an edge that only one end knows, and a cycle are errors that name the node. A node without an id, in a file
+written for its results alone, has no edges and is named by its place.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
 
+from prismenv.finding.complaints import complaints, labelled
 from prismenv.search.tree import SearchTree, TreeNode
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.mapping import MappingModel
 
 _Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+# Published trees were worked over by hand, and what was taken out of a node is null.
+_Results = Annotated[tuple[Any, ...], BeforeValidator(lambda value: () if value is None else value)]
+_Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
 
 
 class _NodeRecord(MappingModel):
-    id: str
+    id: str | None = None
     difficulty: str
     concepts: _Names = Field(min_length=1)
     depth: int = Field(default=0, ge=0)
     visits: int = Field(default=0, ge=0)
     value: float = 0.0
     phase: int = 1
-    run_results: tuple[Any, ...] = ()
+    run_results: _Results = ()
     parents: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
-    challenge_description: str = ""
+    challenge_description: _Text = ""
     measured: int | None = Field(default=None, ge=0)
     variant: int | None = Field(default=None, ge=0)
 
@@ -73,65 +79,71 @@ def tree_from_json(data: Any, where: str = "tree") -> SearchTree:
     try:
         record = _TreeRecord.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise _wrong(where, f"{place or 'the whole'}: {first['msg']}") from error
+        path, what = complaints(error, _TreeRecord, data)[0]
+        raise _wrong(labelled(where, path), what) from error
     most = record.max_concepts or max((len(set(node.concepts)) for node in record.nodes), default=1)
-    tree = SearchTree(record.concepts, record.difficulties, max_concepts=most)
-    nodes = _nodes(tree, record.nodes, where)
-    for each in record.nodes:
-        _link(each, nodes, where)
-    _check(record.nodes, where)
+    try:
+        tree = SearchTree(record.concepts, record.difficulties, max_concepts=most)
+    except ConfigurationException as error:
+        raise _wrong(where, error.message) from error
+    named = {each.id or f"nodes.{place}": each for place, each in enumerate(record.nodes)}
+    if len(named) < len(record.nodes):
+        raise _wrong(where, f"the node {_twice(record.nodes)!r} stands twice")
+    nodes = _nodes(tree, named, where)
+    for name, each in named.items():
+        _link(name, each, nodes, where)
+    _check(named, where)
     return tree
 
 
-def _nodes(tree: SearchTree, records: Sequence[_NodeRecord], where: str) -> dict[str, TreeNode]:
+def _twice(records: Sequence[_NodeRecord]) -> str | None:
+    return Counter(each.id for each in records if each.id is not None).most_common(1)[0][0]
+
+
+def _nodes(tree: SearchTree, records: Mapping[str, _NodeRecord], where: str) -> dict[str, TreeNode]:
     """The nodes by their own ids, without edges."""
     nodes: dict[str, TreeNode] = {}
     equals: dict[tuple[frozenset[str], str], int] = {}
-    for each in records:
-        if each.id in nodes:
-            raise _wrong(where, f"the node {each.id!r} stands twice")
+    for name, each in records.items():
         key = frozenset(each.concepts), each.difficulty
         variant = equals.get(key, -1) + 1 if each.variant is None else each.variant
         equals[key] = variant
         try:
             node, new = tree.add(each.concepts, each.difficulty, variant=variant, phase=each.phase)
         except ConfigurationException as error:
-            raise _wrong(where, f"the node {each.id!r}: {error.message}") from error
+            raise _wrong(where, f"the node {name!r}: {error.message}") from error
         if not new:
-            raise _wrong(where, f"the node {each.id!r} is the variant {variant} of {node.node_id!r} a second time")
+            raise _wrong(where, f"the node {name!r} is the variant {variant} of {node.node_id!r} a second time")
         node.depth, node.visits, node.value = each.depth, each.visits, each.value
         node.results, node.description = each.run_results, each.challenge_description
         node.measured = len(each.run_results) if each.measured is None else each.measured
-        nodes[each.id] = node
+        nodes[name] = node
     return nodes
 
 
-def _link(record: _NodeRecord, nodes: Mapping[str, TreeNode], where: str) -> None:
-    node = nodes[record.id]
+def _link(name: str, record: _NodeRecord, nodes: Mapping[str, TreeNode], where: str) -> None:
+    node = nodes[name]
     for kind, ids, place in (("parent", record.parents, node.parents), ("child", record.children, node.children)):
         for other in ids:
             if other not in nodes:
-                raise _wrong(where, f"the node {record.id!r} has a {kind} {other!r} that is not there")
+                raise _wrong(where, f"the node {name!r} has a {kind} {other!r} that is not there")
             place.append(nodes[other])
 
 
-def _check(records: Sequence[_NodeRecord], where: str) -> None:
+def _check(records: Mapping[str, _NodeRecord], where: str) -> None:
     """Every edge is known to both of its ends, once, and none leads back to where it came from."""
-    down = {(record.id, child) for record in records for child in record.children}
-    up = {(parent, record.id) for record in records for parent in record.parents}
+    down = {(name, child) for name, record in records.items() for child in record.children}
+    up = {(parent, name) for name, record in records.items() for parent in record.parents}
     for parent, child in sorted(down ^ up):
         raise _wrong(where, f"only one of {parent!r} and its child {child!r} knows of the other")
-    if len(down) != sum(len(record.children) for record in records):
+    if len(down) != sum(len(record.children) for record in records.values()):
         raise _wrong(where, "an edge stands twice")
-    waiting = {record.id: len(record.parents) for record in records}
+    waiting = {name: len(record.parents) for name, record in records.items()}
     free = [name for name, count in waiting.items() if not count]
-    children = {record.id: record.children for record in records}
     while free:
         name = free.pop()
         del waiting[name]
-        for child in children[name]:
+        for child in records[name].children:
             waiting[child] -= 1
             if not waiting[child]:
                 free.append(child)

@@ -7,8 +7,8 @@ parent once all workers have ended. A worker that ends by itself is replaced; on
 
 Workers have process groups of their own, so that Ctrl-C reaches the parent alone. It tells them to stop by SIGTERM, to
 stop now by SIGINT, and then by SIGKILL; further SIGTERMs say nothing new, since a service manager may send one to each
-process by itself. They hold the reading end of a pipe that the parent never writes to: it ends with the parent, however
-that ends, and then they stop.
+process by itself. One that still begins, which SIGTERM would kill, is given it once it is ready. They hold the reading
+end of a pipe that the parent never writes to: it ends with the parent, however that ends, and then they stop.
 """
 
 import json
@@ -30,16 +30,17 @@ _SETTLED_SECONDS = 10.0  # one that lived for so long ended for a reason of its 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """This process is a worker: `parent` can be read once the parent has ended."""
+    """This process is a worker: `parent` can be read once the parent has ended. SIGTERM waits until it is ready."""
 
     parent: int
     _ready: int
 
     def ready(self, told: Any) -> None:
-        """It serves; `told` is what the parent is given to say, as JSON."""
+        """It serves, and takes SIGTERM; `told` is what the parent is given to say, as JSON."""
         with suppress(BrokenPipeError):  # the parent asks the first ones only
             os.write(self._ready, json.dumps(told).encode() + b"\n")
         os.close(self._ready)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class Workers:
             os.close(reading)
             os.close(held)
             self._pids.clear()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            signal.pthread_sigmask(signal.SIG_SETMASK, {*mask, signal.SIGTERM})
             return Worker(lifeline, writing)
         os.close(writing)
         self._pids[pid] = time.monotonic()
@@ -142,7 +143,7 @@ class Workers:
             lived = time.monotonic() - self._pids.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if self._stops and code == -signal.SIGTERM:
-                continue  # it was not ready yet to be told, and had nothing in hand
+                continue  # one that serves handles it: this one had stopped, and was told by somebody else besides
             if self._stops:
                 self._worst = max(self._worst, code if code >= 0 else 128 - code)
             else:

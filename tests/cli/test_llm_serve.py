@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,28 @@ def test_several_workers_serve_one_store_and_one_that_dies_is_replaced(shell: An
     assert "killed by signal 9; another takes its place" in err
     assert err.count("finishing what runs") == 1
     assert not any(map(lives, process.workers))
+
+
+TOLD_BEFORE_IT_IS_READY = """
+import os, signal, sys, time
+from prismenv.server.workers import Workers
+
+parent = os.getpid()
+became = Workers(1, lambda *_: None, lambda _: None).work()
+if isinstance(became, int):
+    sys.exit(became)
+os.kill(parent, signal.SIGTERM)
+while signal.SIGTERM not in signal.sigpending():  # the parent hands it on
+    time.sleep(0.01)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+became.ready([])
+os._exit(3)
+"""
+
+
+def test_a_worker_that_still_begins_is_told_to_stop_once_it_is_ready() -> None:
+    done = subprocess.run([sys.executable, "-c", TOLD_BEFORE_IT_IS_READY], timeout=SECONDS, check=False)
+    assert done.returncode == 0
 
 
 def test_workers_end_with_their_parent(shell: Any) -> None:

@@ -25,7 +25,7 @@ def attempt(number: int, *, success: bool = False, **facts: Any) -> dict[str, An
 
 
 def node(concepts: Any, difficulty: str, *results: dict[str, Any], phase: int = 1) -> dict[str, Any]:
-    more = {"id": "an-id", "depth": 0, "visits": 1, "value": 0.4, "children": [], "parents": [], "score": 0}
+    more = {"id": None, "depth": 0, "visits": 1, "value": 0.4, "children": [], "parents": [], "score": 0}
     return {**more, "concepts": concepts, "difficulty": difficulty, "phase": phase, "run_results": list(results)}
 
 
@@ -91,27 +91,26 @@ def test_trees_are_compared(tree: Path) -> None:
     assert "reported by itself" in refused.stderr
 
 
+def one_result(result: str) -> str:
+    node = f'{{"concepts": "a", "difficulty": "x", "run_results": [{result}]}}'
+    return f'{{"nodes": [{node}], "concepts": ["a"], "difficulties": ["x"]}}'
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("{", "it is no JSON"),
-        ("[1]", "expected a mapping with a list of `nodes`"),
+        ("[1]", "the document: found a list of 1; expected a mapping"),
         ("[" * 100_000, "it is no JSON"),
-        ('{"nodes": [3]}', "nodes[0] is no mapping"),
-        ('{"nodes": [{"concepts": [], "difficulty": "easy"}]}', "nodes[0].concepts: expected a list of names"),
-        ('{"nodes": [{"concepts": ["a"], "difficulty": 3}]}', "nodes[0].difficulty: expected a name"),
-        (
-            '{"nodes": [{"concepts": ["a"], "difficulty": "x", "run_results": 3}]}',
-            "nodes[0].run_results: expected a list",
-        ),
-        (
-            '{"nodes": [{"concepts": ["a"], "difficulty": "x", "run_results": [{"success": "yes"}]}]}',
-            "nodes[0].run_results[0]: expected a mapping with `success`",
-        ),
-        (
-            '{"nodes": [{"concepts": "a", "difficulty": "x", "run_results": [{"success": true, "data_trail": [3]}]}]}',
-            "nodes[0].run_results[0].data_trail",
-        ),
+        ("{}", "nodes: missing"),
+        ('{"nodes": []}', "concepts: missing"),
+        ('{"nodes": [], "concepts": [], "difficulties": ["x"]}', "a tree needs at least one of concepts"),
+        ('{"nodes": [3]}', "nodes.0: found 3; expected a mapping"),
+        ('{"nodes": [{"concepts": [], "difficulty": "easy"}]}', "nodes.0.concepts: "),
+        ('{"nodes": [{"concepts": ["a"], "difficulty": 3}]}', "nodes.0.difficulty: found 3"),
+        ('{"nodes": [{"concepts": ["a"], "difficulty": "x", "run_results": 3}]}', "nodes.0.run_results: found 3"),
+        (one_result('{"success": "yes"}'), "nodes.0.run_results.0: expected a mapping with `success`"),
+        (one_result('{"success": true, "data_trail": [3]}'), "nodes.0.run_results.0.data_trail"),
     ],
 )
 def test_what_is_no_tree_is_told_with_its_place(tree: Path, text: str, words: str) -> None:
@@ -119,6 +118,27 @@ def test_what_is_no_tree_is_told_with_its_place(tree: Path, text: str, words: st
     answer = call("report", tree.name)
     assert answer.exit_code == 2
     assert words in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("edges", "words"),
+    [
+        ({"first": (["third"], [])}, "the node 'first' has a parent 'third' that is not there"),
+        ({"first": ([], ["second"]), "second": ([], [])}, "only one of 'first' and its child 'second'"),
+        ({"first": (["second"], ["second"]), "second": (["first"], ["first"])}, "'first' is its own ancestor"),
+    ],
+)
+def test_a_tree_whose_edges_are_wrong_is_told_with_the_node_and_not_reported(
+    tree: Path, edges: Any, words: str
+) -> None:
+    linked = [
+        {**node(["loops"], "easy"), "id": name, "parents": parents, "children": children}
+        for name, (parents, children) in edges.items()
+    ]
+    tree.write_text(json.dumps({**TREE, "nodes": linked}))
+    answer = call("report", tree.name)
+    assert answer.exit_code == 2
+    assert words in " ".join(answer.stderr.split())
 
 
 def test_pickles_and_missing_files_are_refused(tree: Path) -> None:

@@ -61,6 +61,11 @@ def test_list_shows_what_the_workspace_adds_and_where_it_is_from(workspace: Any)
     assert not [entry for entry in answer.json if entry["error"]]
 
 
+def test_a_name_is_whole_in_the_list_however_narrow_the_terminal_is(workspace: Any) -> None:
+    listed = workspace("list", "environments", COLUMNS="80").out
+    assert "environment_enhanced_coding_challenge " in listed, "it can be copied"
+
+
 def test_a_broken_plugin_is_listed_with_its_reason_and_hides_nothing(workspace: Any) -> None:
     workspace.write("environments/environment_broken.py", BROKEN)
     workspace.write("agents/broken_agent.yaml", "role: broken_agent\nsystem_prompt: [\n")

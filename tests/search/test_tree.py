@@ -167,12 +167,22 @@ def broken(change: Any) -> dict[str, Any]:
         (lambda nodes: nodes[1].update(concepts=["c"]), "'u-2': the tree has no concept 'c'"),
         (lambda nodes: nodes[1].update(concepts=[]), r"nodes\.1\.concepts"),
         (lambda nodes: (nodes[2]["children"].append("u-1"), nodes[0]["parents"].append("u-3")), "its own ancestor"),
-        (lambda nodes: nodes[1].pop("id"), r"nodes\.1\.id"),
+        (lambda nodes: nodes[1].pop("id"), "'u-3' has a parent 'u-2' that is not there"),
+        (lambda nodes: nodes[1].update(concepts=3), r"tree: nodes\.1\.concepts: found 3; expected a list"),
     ],
 )
 def test_a_tree_file_that_is_wrong_names_the_node(change: Any, message: str) -> None:
     with pytest.raises(ConfigurationException, match=message):
         tree_from_json(broken(change))
+
+
+def test_a_node_without_edges_needs_no_id_and_what_was_taken_out_of_it_is_null() -> None:
+    node = {"concepts": "a", "difficulty": "easy", "run_results": None, "challenge_description": None}
+    tree = tree_from_json({"nodes": [node, dict(node)], "concepts": ["a"], "difficulties": ["easy"]})
+    assert [(each.node_id, each.results, each.description) for each in tree] == [
+        ("a|easy", (), ""),
+        ("a|easy#1", (), ""),
+    ]
 
 
 @pytest.mark.parametrize("data", [None, [], {"nodes": 3}, {"nodes": []}])

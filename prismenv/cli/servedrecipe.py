@@ -1,0 +1,60 @@
+"""The recipe that a server is started with, and the options of both servers that name it and the tokens."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prismenv.cli.changes import located_changes
+from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
+from prismenv.finding.plugins import providers
+from prismenv.finding.recipes import LoadedRecipe, bare_recipe, load_recipe
+from prismenv.finding.workspace import WorkspaceSet
+from prismenv.words.errors import ConfigurationException
+
+EXTRA = "prismenv[server]"
+SetsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as models.default; repeatable."),
+]
+TokenFilesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--token-file", help="A file with a bearer token that only you can read; repeatable."),
+]
+TokenVariablesOption = Annotated[
+    list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
+]
+
+
+def token_sources(files: Sequence[Path] | None, variables: Sequence[str] | None) -> tuple[KeySource, ...]:
+    """Where the tokens are; ConfigurationException for what names no variable."""
+    if not all(map(names_variable, variables or ())):  # not shown: it may be the token
+        raise ConfigurationException(f"--token-variable: {NO_VARIABLE}", code="bad_key")
+    return (
+        *(KeySource(file=str(path.expanduser().absolute())) for path in files or ()),
+        *(KeySource(variable=name) for name in variables or ()),
+    )
+
+
+def recipe_to_serve(
+    recipe: str | None,
+    command: str,
+    sets: Sequence[str] | None,
+    tokens: Sequence[KeySource],
+    workspaces: WorkspaceSet,
+) -> LoadedRecipe:
+    """The named recipe with the changes of `--set`, None: a bare one by the command's name.
+
+    Variables that hold tokens are not among those that it is filled from.
+    """
+    changes = located_changes(sets or (), Path.cwd(), providers())
+    secret = {source.variable for source in tokens}
+    with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
+        environ = {name: value for name, value in os.environ.items() if name not in secret}
+        if recipe is None:
+            return bare_recipe(command, workspaces, environ, changes)
+        return load_recipe(recipe, workspaces, environ, changes)

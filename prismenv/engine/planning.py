@@ -9,6 +9,7 @@ from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
 from prismenv.contracts.recipe import Recipe, SearchSettings
 from prismenv.contracts.searching import phase_registry, policy_registry
+from prismenv.engine.guarding import GuardedPolicy
 from prismenv.finding.discovery import load_environments
 from prismenv.finding.failure import explain
 from prismenv.finding.recipes import resolve_cells, resolve_phases
@@ -76,7 +77,8 @@ def build_policy(
 ) -> SearchPolicy:
     """The recipe's policy over the environment's `own` nodes, or over those of the recipe's tree for None.
 
-    `reference` are the outcomes of the run that `search.reference` names.
+    `reference` are the outcomes of the run that `search.reference` names. The policy is guarded: what it raises
+    later is EnvironmentExecutionException.
     """
     context = PolicyContext(own or (), recipe.search, recipe.seed, reference=reference)
     if entry.phased:
@@ -90,11 +92,11 @@ def build_policy(
         policy = entry.build(context)
     except EnvironmentException:
         raise
-    except Exception as error:  # boundary: a policy may be somebody else's code
+    except (Exception, SystemExit) as error:
         raise _unusable(entry, f"could not be built: {explain(error)}") from error
     if not isinstance(policy, SearchPolicy):
         raise _unusable(entry, f"is {policy!r:.80}; expected a SearchPolicy")
-    return policy
+    return GuardedPolicy(policy)
 
 
 def _kinds(phases: Sequence[PhasePlan], workspaces: WorkspaceSet) -> Mapping[str, PhaseRegistration]:

@@ -14,8 +14,7 @@ Stops: the gate names a spent budget before each start; the switch drains (nothi
 (the node tasks are cancelled; records already on their way are still written).
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,7 @@ from prismenv.contracts.archive import RunStatus
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.engine.outcomes import complaint
 from prismenv.engine.switch import StopSwitch
-from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
+from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 
 SAME_COMPLAINT_LIMIT = 5  # so many nodes in a row at the start with one and the same complaint stop a run
@@ -189,7 +188,7 @@ class Runner:
         what it was told alone.
         """
         while (room := self._pace.window - (self._asked - self._told)) > 0 and not self._policy.finished:
-            requests = self._requests(room)
+            requests = self._policy.ask(room)
             for request in requests:
                 if request.index != self._asked:
                     raise EnvironmentExecutionException(
@@ -202,22 +201,9 @@ class Runner:
             if not requests:
                 return
 
-    def _requests(self, room: int) -> Sequence[NodeRequest]:
-        with _policys_own("ask"):
-            requests = self._policy.ask(room)
-        wrong = None
-        if not isinstance(requests, Sequence) or not all(isinstance(one, NodeRequest) for one in requests):
-            wrong = f"gave {requests!r:.80}; expected a list of NodeRequest"
-        elif len(requests) > room:
-            wrong = f"asked for {len(requests)} nodes where there was room for {room}"
-        if wrong is not None:
-            raise EnvironmentExecutionException(f"the search policy {wrong}", code="policy_broken")
-        return requests
-
     def _tell_in_order(self) -> None:
         while (outcome := self._arrived.pop(self._told, None)) is not None:
-            with _policys_own("tell"):
-                self._policy.tell(outcome)
+            self._policy.tell(outcome)
             self._told += 1
             self._watch_complaints(outcome)
             self._hooks.told(outcome)
@@ -282,19 +268,6 @@ class Runner:
         if not self._waiting and not self._running:
             return self._given_up() or self._end()
         return Ending("interrupted", "stopped at once on request")
-
-
-@contextmanager
-def _policys_own(method: str) -> Iterator[None]:
-    """What a policy raises is told as its own; ours pass as they are."""
-    try:
-        yield
-    except EnvironmentException:
-        raise
-    except Exception as error:  # boundary: a policy may be somebody else's code
-        raise EnvironmentExecutionException(
-            f"the search policy failed in {method}: {type(error).__name__}: {error}", code="policy_broken"
-        ) from error
 
 
 def _head(words: str) -> str:

@@ -116,6 +116,14 @@ def test_a_phase_that_never_proposes_ends_at_once(play: Play) -> None:
         ("def evaluate_node(self, node): return 'x'", "evaluate_node of the phase 'mine' gave 'x'"),
         ("def calculate_node_value(self, results, difficulty_level): return 'good'", "calculate_node_value"),
         ("def calculate_node_value(self, results, difficulty_level): return float('nan')", "gave nan"),
+        (
+            "def calculate_node_value(self, results, difficulty_level): return 10**400",
+            "calculate_node_value .* gave 1000",
+        ),
+        ("def backpropagate_node_value(self, node, reward): node.value = 'good'", "backpropagate_node_value .* 'good'"),
+        ("def backpropagate_node_value(self, node, reward): node.value = float('nan')", "left the value nan"),
+        ("def backpropagate_node_value(self, node, reward): node.visits = -1", "the visits -1"),
+        ("def select_node(self): raise SystemExit(0)", "select_node of the phase 'mine' failed: SystemExit"),
         ("def backpropagate_node_value(self, node, reward): raise ValueError(reward)", "failed: ValueError"),
     ],
 )
@@ -144,12 +152,37 @@ def test_what_was_measured_before_a_policy_broke_is_stored(play: Play) -> None:
         ("return ['loops']", r"the search policy gave \['loops'\]"),
         ("return [self.next() for _ in range(most + 1)]", "asked for 65 nodes where there was room for 64"),
         ("return [self.next(index=5)]", "gave request 5 where 0 comes next"),
+        ("return [self.next(index='0')]", "a request with the index '0'; expected a whole number"),
+        ("return [self.next(concepts='loops')]", "the concepts 'loops'; expected a tuple of names"),
+        ("return [self.next(difficulty=None)]", "the difficulty None; expected a name"),
+        ("return [self.next(node_id=5)]", "the node_id 5; expected a name"),
+        ("return [self.next(seed='x')]", "the seed 'x'; expected a whole number"),
+        ("raise SystemExit(0)", "the search policy failed in ask: SystemExit"),
         ("return []", "asks for nothing although every outcome was told and it is not finished"),
     ],
 )
 def test_a_policy_that_raises_or_gives_nonsense_ends_the_run_with_the_reason(play: Play, ask: str, words: str) -> None:
     with pytest.raises(EnvironmentExecutionException, match=words):
         play(policy(ask=ask), "own")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("finished = property(lambda self: 1 / 0)", "failed in finished: ZeroDivisionError"),
+        ("total = property(lambda self: 1 / 0)", "failed in total: ZeroDivisionError"),
+        ("total = 'many'", "gave the total 'many'; expected a whole number, 0 or more, or None"),
+        ("total = -3", "gave the total -3"),
+        ("environments = property(lambda self: 1 / 0)", "failed in environments: ZeroDivisionError"),
+        ("finished = True\n    def state(self): return 1 / 0", "failed in state: ZeroDivisionError"),
+        ("finished = True\n    def state(self): return 'done'", "gave the state 'done'; expected a mapping"),
+    ],
+)
+def test_what_a_policy_says_of_itself_is_checked_as_well(play: Play, body: str, words: str) -> None:
+    text = policy().replace("    total = None\n", "").replace("    finished = False\n", "")
+    text = text.replace("    asked = 0\n", f"    asked = 0\n    total, finished = None, False\n    {body}\n")
+    with pytest.raises(EnvironmentExecutionException, match=words):
+        play(text, "own")
 
 
 def test_a_policy_that_proposes_for_ever_ends_with_the_budget(play: Play) -> None:

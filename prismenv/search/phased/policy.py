@@ -93,9 +93,12 @@ class PhasedPolicy(SearchPolicy):
         before, first = node.value, not node.measured
         node.measured += 1
         reward = self._called("calculate_node_value", outcome.result, node.difficulty)
-        if not isinstance(reward, int | float) or not math.isfinite(reward):
+        if not _finite(reward):
             raise self._broken("calculate_node_value", f"gave {reward!r:.80}; expected a finite number")
         self._called("backpropagate_node_value", node, float(reward))
+        if not _finite(node.value) or not _finite(node.visits) or node.visits < 0:
+            left = f"left the value {node.value!r:.40} and the visits {node.visits!r:.40} at {node.node_id}"
+            raise self._broken("backpropagate_node_value", f"{left}; expected finite numbers")
         small = abs(node.value - before) <= self._phase.phase_params.value_delta_threshold
         self._progress.measure(unchanged=small and not first)
         self._queue.extend(self._nodes("expand_node", node))
@@ -199,10 +202,18 @@ class PhasedPolicy(SearchPolicy):
             return getattr(self._phase, method)(*arguments)
         except EnvironmentException:
             raise
-        except Exception as error:  # boundary: a phase may be somebody else's code
+        except (Exception, SystemExit) as error:  # boundary: a phase may be somebody else's code
             raise self._broken(method, f"failed: {type(error).__name__}: {error}") from error
 
     def _broken(self, method: str, what: str) -> EnvironmentExecutionException:
         return EnvironmentExecutionException(
             f"{method} of the phase {self._plan.name!r} {what}", code="phase_broken", subject=self._plan.name
         )
+
+
+def _finite(found: object) -> bool:
+    """True for a number that a value may be. Whole numbers may be too large for one, and are none then."""
+    try:
+        return isinstance(found, int | float) and math.isfinite(found)
+    except OverflowError:
+        return False

@@ -1,0 +1,106 @@
+"""The boundary around a search policy, which may be somebody else's code.
+
+What it raises, or gives that is none of what the contract says, is told as the policy's own, with the method. So is the
+end of the process that a policy asks for (SystemExit): a run that ended so would look like a success.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prismenv.contracts.policy import SearchPolicy
+from prismenv.words.errors import EnvironmentException, EnvironmentExecutionException
+from prismenv.words.nodes import NodeOutcome, NodeRequest
+
+
+class GuardedPolicy(SearchPolicy):
+    """Another policy, of which only what the contract allows comes through.
+
+    All methods raise EnvironmentExecutionException with the code `policy_broken` where the policy raises or gives
+    anything else; errors of ours pass as they are.
+    """
+
+    def __init__(self, policy: SearchPolicy) -> None:
+        self._policy = policy
+
+    def ask(self, most: int) -> Sequence[NodeRequest]:
+        """At most `most` requests whose parts have the types that they should have; their indexes are not looked at."""
+        with _policys_own("ask"):
+            requests = self._policy.ask(most)
+        if not isinstance(requests, Sequence) or not all(isinstance(one, NodeRequest) for one in requests):
+            raise _broken(f"gave {requests!r:.80}; expected a list of NodeRequest")
+        if len(requests) > most:
+            raise _broken(f"asked for {len(requests)} nodes where there was room for {most}")
+        for request in requests:
+            _check(request)
+        return requests
+
+    def tell(self, outcome: NodeOutcome) -> None:
+        """Pass one outcome on."""
+        with _policys_own("tell"):
+            self._policy.tell(outcome)
+
+    @property
+    def finished(self) -> bool:
+        with _policys_own("finished"):
+            return bool(self._policy.finished)
+
+    @property
+    def total(self) -> int | None:
+        with _policys_own("total"):
+            total = self._policy.total
+        if total is not None and (not _is_whole(total) or total < 0):
+            raise _broken(f"gave the total {total!r:.80}; expected a whole number, 0 or more, or None")
+        return total
+
+    @property
+    def environments(self) -> Sequence[str]:
+        with _policys_own("environments"):
+            return tuple(self._policy.environments)
+
+    def state(self) -> Mapping[str, Any]:
+        """What the policy tells of itself."""
+        with _policys_own("state"):
+            state = self._policy.state()
+        if not isinstance(state, Mapping):
+            raise _broken(f"gave the state {state!r:.80}; expected a mapping")
+        return state
+
+
+def _check(request: NodeRequest) -> None:
+    parts = {
+        "index": ("a whole number", _is_whole(request.index)),
+        "node_id": ("a name", isinstance(request.node_id, str) and request.node_id != ""),
+        "concepts": ("a tuple of names", _are_names(request.concepts)),
+        "difficulty": ("a name", isinstance(request.difficulty, str)),
+        "seed": ("a whole number", _is_whole(request.seed)),
+        "options": ("a mapping", isinstance(request.options, Mapping)),
+        "phase": ("a name or None", isinstance(request.phase, str | None)),
+        "environment": ("a name or None", isinstance(request.environment, str | None)),
+    }
+    for part, (expected, right) in parts.items():
+        if not right:
+            found = getattr(request, part)
+            raise _broken(f"gave a request with the {part} {found!r:.80}; expected {expected}")
+
+
+def _is_whole(found: object) -> bool:
+    return isinstance(found, int) and not isinstance(found, bool)
+
+
+def _are_names(found: object) -> bool:
+    return isinstance(found, tuple | list) and all(isinstance(name, str) for name in found)
+
+
+def _broken(what: str) -> EnvironmentExecutionException:
+    return EnvironmentExecutionException(f"the search policy {what}", code="policy_broken")
+
+
+@contextmanager
+def _policys_own(method: str) -> Iterator[None]:
+    try:
+        yield
+    except EnvironmentException:
+        raise
+    except (Exception, SystemExit) as error:  # boundary: a policy may be somebody else's code
+        raise _broken(f"failed in {method}: {type(error).__name__}: {error}") from error

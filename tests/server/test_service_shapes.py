@@ -261,7 +261,8 @@ async def test_inputs_that_no_template_takes_are_told_without_a_path_of_the_serv
     path = tmp_path / "mine.yaml"
     path.write_text(
         "role: mine\nsystem_prompt: Be brief.\ninteraction_templates:\n"
-        "  default:\n    template: 'Do: {task}'\n    inputs: [{name: task}]\n    outputs: [{name: response, type: text}]\n"
+        "  default:\n    template: 'Do: {task}'\n    inputs: [{name: task}]\n"
+        "    outputs: [{name: response, type: text}]\n"
     )
     agents["mine"] = read_agent(path)
     async with serve() as running, http(running) as client:

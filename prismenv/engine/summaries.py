@@ -14,6 +14,21 @@ from prismenv.words.usage import Usage
 SECONDS_PER_DAY = 86_400.0
 
 
+def run_json(run: RunRecord) -> dict[str, Any]:
+    """What is known of a run itself, as plain JSON."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "environment": run.environment,
+        "status": run.status,
+        "note": run.note,
+        "seed": run.seed,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "nodes_done": run.nodes_done,
+    }
+
+
 def find_run(store: Store, run_id: str) -> RunRecord:
     """The run of that id, or of the only id that begins so. StorageException (`unknown_run`) with the nearest id."""
     runs = store.runs()
@@ -73,17 +88,8 @@ class RunSummary:
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
-        run = self.run
         return {
-            "run_id": run.run_id,
-            "name": run.name,
-            "environment": run.environment,
-            "status": run.status,
-            "note": run.note,
-            "seed": run.seed,
-            "started_at": run.started_at,
-            "ended_at": run.ended_at,
-            "nodes_done": run.nodes_done,
+            **run_json(self.run),
             "attempts": self.attempts,
             "models": sorted(self.models),
             "surface": self.surface.to_json(),

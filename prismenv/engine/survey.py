@@ -8,7 +8,7 @@ from typing import Any
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
 from prismenv.engine.phases import phase_of
 from prismenv.engine.report import SIMULATED
-from prismenv.engine.summaries import find_run
+from prismenv.engine.summaries import find_run, run_json
 from prismenv.scoring.areas import Area, Weakness, by_area, weakest
 from prismenv.scoring.coverage import Coverage, Place, coverage
 from prismenv.scoring.effort import Effort, effort
@@ -176,7 +176,7 @@ class Survey:
         areas = self.areas()
         repeated = self.repetitions()
         return {
-            "runs": [_run_to_json(run) for run in self.runs],
+            "runs": [run_json(run) for run in self.runs],
             "models": sorted(self.models),
             "simulated": self.simulated,
             "contradictions": self.contradictions,
@@ -243,20 +243,6 @@ def _limit(recipe: Mapping[str, Any]) -> str:
     search = recipe.get("search")
     nodes = search.get("nodes") if isinstance(search, Mapping) else None
     return f"search.nodes: {nodes}" if nodes else ""
-
-
-def _run_to_json(run: RunRecord) -> dict[str, Any]:
-    return {
-        "run_id": run.run_id,
-        "name": run.name,
-        "environment": run.environment,
-        "status": run.status,
-        "note": run.note,
-        "seed": run.seed,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "nodes_done": run.nodes_done,
-    }
 
 
 def survey_runs(store: Store, run_ids: Sequence[str]) -> Survey:

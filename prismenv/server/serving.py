@@ -66,7 +66,7 @@ class RunningService:
         self._server.should_exit = True
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Signals are the command line's business."""
 
     @contextmanager
@@ -95,11 +95,11 @@ async def running_service(
             service = InterfaceService(served.interface, clock, group, limits, book=served.book)
             health = HealthBoard(served.interface, served.roles, served.model, clock)
             application = Application(service, health, settings.tokens, local=local and not settings.tokens)
-            server = _Server(_config(application, limits))
+            server = Server(_config(application, limits))
             url = url_of(listener)
             await service.begin_work()
             done = anyio.Event()
-            group.start_soon(_serve, server, listener, done)
+            group.start_soon(serve_there, server, listener, done)
             try:
                 yield RunningService(url, service, server)
             finally:
@@ -180,7 +180,8 @@ def _config(application: Application, limits: ServiceLimits) -> uvicorn.Config:
     )
 
 
-async def _serve(server: uvicorn.Server, listener: socket.socket, done: anyio.Event) -> None:
+async def serve_there(server: uvicorn.Server, listener: socket.socket, done: anyio.Event) -> None:
+    """Serve until the server is told to stop; then the listener is closed and `done` is set."""
     try:
         await server.serve(sockets=[listener])
     finally:

@@ -4,8 +4,8 @@ Told to stop, the server begins nothing new, lets calls that run end, tells ever
 closes the connections.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
@@ -20,7 +20,7 @@ from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.guard import guarded
-from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, is_local, listen, url_of
+from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, Server, is_local, listen, serve_there, url_of
 from prismenv.server.tokens import Tokens
 
 
@@ -57,14 +57,6 @@ class RunningEnvironments:
         self._server.should_exit = True
 
 
-class _Server(uvicorn.Server):
-    """Signals are the command line's business."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 @asynccontextmanager
 async def running_environments(
     hosted: HostedEnvironments, settings: EnvironmentServeSettings, clock: Clock | None = None
@@ -92,19 +84,11 @@ async def running_environments(
         clock,
         settings.only,
     )
-    server = _Server(_config(application, wire))
+    server = Server(_config(application, wire))
     async with anyio.create_task_group() as group:
         group.start_soon(host.sweep)
         done = anyio.Event()
-
-        async def serve() -> None:
-            try:
-                await server.serve(sockets=[listener])
-            finally:
-                listener.close()
-                done.set()
-
-        group.start_soon(serve)
+        group.start_soon(serve_there, server, listener, done)
         try:
             yield RunningEnvironments(url_of(listener), host, server, wire.grace_seconds)
         finally:

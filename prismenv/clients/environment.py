@@ -114,6 +114,10 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
             return sum(self._rewards) if self._rewards else None
         return cast(float | None, told.get("reward"))
 
+    async def schemas(self) -> dict[str, Any]:
+        """JSON Schemas of `action`, `observation` and `state`. HostException where the server does not tell them."""
+        return await self._link.schemas()
+
     def sync(self) -> "SyncEnvironmentClient[ObservationT, StateT]":
         """The same for code that is not async: `with client.sync() as env: env.reset()`."""
         return SyncEnvironmentClient(self)
@@ -209,6 +213,10 @@ class SyncEnvironmentClient(Generic[ObservationT, StateT]):
     def compute_reward(self) -> float | None:
         """See EnvironmentClient.compute_reward."""
         return self._open.call(self._client.compute_reward)
+
+    def schemas(self) -> dict[str, Any]:
+        """See EnvironmentClient.schemas."""
+        return self._open.call(self._client.schemas)
 
     @property
     def _open(self) -> BlockingPortal:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from prismenv.clients.schemas import fetched_schemas
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.episode import result_document
@@ -43,6 +44,10 @@ class Link(ABC):
     @abstractmethod
     async def call(self, kind: str, data: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
         """One call: reset, step, state, system_prompt or compute_reward. None: the other side does not know it."""
+
+    @abstractmethod
+    async def schemas(self) -> dict[str, Any]:
+        """JSON Schemas of its actions, observations and state; HostException where nobody tells them."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -81,6 +86,11 @@ class LocalLink(Link):
         if kind == "system_prompt":
             return {"system_prompt": await instance.system_prompt()}
         return {"reward": await instance.compute_reward()}
+
+    async def schemas(self) -> dict[str, Any]:
+        if self._instance is None:
+            raise _not_open()
+        return self._instance.face.types.schemas()
 
     async def close(self) -> None:
         instance, self._instance = self._instance, None
@@ -146,6 +156,9 @@ class WebSocketLink(Link):
         if told.get("code") == "UNKNOWN_TYPE":
             return None
         raise error_told(told)
+
+    async def schemas(self) -> dict[str, Any]:
+        return await fetched_schemas(self._address, self._token)
 
     async def _exchange(self, kind: str, text: str) -> dict[str, Any]:
         connection = self._connection

@@ -25,6 +25,7 @@ LAYERS = {
     "engine": 5,
     "testing": 6,
     "clients": 7,
+    "bridges": 8,
     "server": 7,
     "cli": 8,
 }

@@ -1,0 +1,1 @@
+"""Other libraries' interfaces over an episode: thin, each behind the extra that brings its library."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from prismenv.contracts.abilitymap import MAP
 from prismenv.contracts.policy import PolicyContext, SearchPolicy
 from prismenv.search.adaptive.acquisition import (
     ability_gain,
@@ -28,8 +29,8 @@ from prismenv.search.adaptive.evidence import answers_of, next_answer
 from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import logit
 from prismenv.search.adaptive.reading import precision
-from prismenv.search.adaptive.summary import summarise
-from prismenv.words.errors import ConfigurationException
+from prismenv.search.adaptive.summary import learned, map_of
+from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.seeding import derive_random, derive_seed
 
@@ -98,7 +99,9 @@ class AdaptivePolicy(SearchPolicy):
         return requests
 
     def tell(self, outcome: NodeOutcome) -> None:
-        row = self._row[outcome.request.node_id]
+        row = self._row.get(outcome.request.node_id)
+        if row is None or not self._out[row]:
+            raise _never_asked(outcome.request)
         self._told += 1
         self._out[row] -= 1
         answers = answers_of(outcome, fixed=self._fixed)
@@ -126,7 +129,8 @@ class AdaptivePolicy(SearchPolicy):
             "given_up": [self.cells[row].name for row in sorted(self._closed)],
             "stopped_by": self.reason,
             "note": "" if self.reason is None else _NOTES[self.reason].format(**self._words()),
-            **summarise(self.model, self._settings),
+            **learned(self.model),
+            MAP: map_of(self.model, self._settings, self._told, self.reason).model_dump(mode="json"),
         }
 
     def _words(self) -> dict[str, Any]:
@@ -216,6 +220,15 @@ class AdaptivePolicy(SearchPolicy):
         """As many results as there are concepts and difficulties, and some: less is never the end."""
         concepts = {name for cell in self.cells for name in cell.concepts}
         return max(len(concepts) + len({cell.difficulty for cell in self.cells}), _FEWEST)
+
+
+def _never_asked(request: NodeRequest) -> EnvironmentExecutionException:
+    return EnvironmentExecutionException(
+        f"the adaptive search was told of node {request.node_id!r} (request {request.index}), which is not out: "
+        "expected the outcome of something that it asked for, told once",
+        code="never_asked",
+        subject=request.node_id,
+    )
 
 
 def _check(context: PolicyContext) -> None:

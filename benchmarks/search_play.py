@@ -267,7 +267,7 @@ def play_policy(surface: PlantedSurface, play: Play) -> Played:
     while board.played.told < play.nodes and not board.done:
         began = time.process_time()
         asked = policy.ask(play.window - len(out)) if not policy.finished else ()
-        board.played.ask_seconds.append(time.process_time() - began)
+        board.played.ask_seconds.append((time.process_time() - began) / max(len(asked), 1))
         out.extend(asked)
         if not out:
             if play.policy == ADAPTIVE:

@@ -1,6 +1,8 @@
 """The adaptive policy's mathematics against brute force on cases small enough for it."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +13,28 @@ from numpy.typing import NDArray
 from prismenv.search.adaptive.acquisition import ability_gain, answer_variance, difference_gain, expect, threshold_gain
 from prismenv.search.adaptive.cells import ability_cells
 from prismenv.search.adaptive.credit import CreditLine, learn_line
+from prismenv.search.adaptive.evidence import Answer
 from prismenv.search.adaptive.learning import evidence, sweep
+from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import expected_chance, sigmoid, tilted
 from prismenv.search.adaptive.posterior import Posterior
 from prismenv.search.adaptive.prior import USUAL, build_prior, paired
 from prismenv.search.adaptive.reading import cell_intervals
+from prismenv.search.adaptive.triangles import inverse_of_lower
 from prismenv.search.cells import plan_cells
 
 Array = NDArray[np.float64]
 AXIS = np.linspace(-14, 14, 4001)
 DIFFICULTIES = ("easy", "medium", "hard")
+
+
+def finish(steps: Iterator[None]) -> Any:
+    """What a function that pauses comes to."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def density(mean: float, variance: float) -> Array:
@@ -75,7 +89,7 @@ def test_beliefs_about_two_cells_are_those_of_the_exact_integral(
     posterior = Posterior(mean, covariance)
     for cell in range(2):
         posterior.observe(cell, solved[cell], trials[cell])
-    posterior.refit()
+    finish(posterior.refit())
     exact_mean, exact_covariance = brute_force(mean, covariance, np.array(solved, float), np.array(trials, float))
     assert posterior.mean == pytest.approx(exact_mean, abs=0.05)
     assert posterior.covariance == pytest.approx(exact_covariance, abs=0.08)
@@ -91,7 +105,7 @@ def test_one_result_after_another_comes_to_what_all_at_once_does() -> None:
         counts[cell] += (solved, 1)
         one.observe(cell, *counts[cell])
     walked_mean, walked_covariance = one.mean.copy(), one.covariance.copy()
-    one.refit()
+    finish(one.refit())
     assert walked_mean == pytest.approx(one.mean, abs=0.1)
     assert walked_covariance == pytest.approx(one.covariance, abs=0.1)
 
@@ -154,6 +168,34 @@ def test_the_gain_about_a_difference_is_the_fall_of_all_differences_variances() 
         assert found[cell] == pytest.approx(fall, rel=1e-9)
 
 
+@pytest.mark.parametrize("size", [1, 79, 80, 211])
+def test_a_triangular_inverse_is_one(size: int) -> None:
+    draw = np.random.default_rng(size)
+    lower = np.tril(draw.normal(size=(size, size))) / size + np.eye(size)
+    found = inverse_of_lower(lower)
+    assert found @ lower == pytest.approx(np.eye(size), abs=1e-9)
+    assert not np.triu(found, 1).any()
+
+
+def test_learning_anew_spreads_over_results_and_comes_to_what_learning_at_once_does() -> None:
+    cells = ability_cells(plan_cells(list("abcdefghijklmno"), DIFFICULTIES, pairs=True), DIFFICULTIES)
+    model, draw = AbilityModel(cells), np.random.default_rng(4)
+    learning = []
+    for number in range(900):
+        row = int(draw.integers(len(cells)))
+        solved = bool(draw.random() < 0.2 + 0.3 * cells[row].rank)
+        model.tell(row, [Answer(f"problem {number}", solved, None)])
+        learning.append(model.learning)
+    assert 0.02 < sum(learning) / len(learning) < 0.9
+    while model.learning:
+        model.tell(0, [])
+    mean, deviations = model.posterior.mean.copy(), model.deviations.copy()
+    model.settle()
+    assert model.posterior.mean == pytest.approx(mean, abs=0.25)
+    assert np.log(model.deviations) == pytest.approx(np.log(deviations), abs=0.75)
+    assert all(model.posterior.mean[row] < model.posterior.mean[row + 2] for row in range(0, len(cells), 3))
+
+
 def test_every_prior_is_a_covariance_and_expects_harder_to_be_worse() -> None:
     cells = ability_cells(plan_cells(["a", "b", "c"], DIFFICULTIES, pairs=True), DIFFICULTIES)
     for prior in (build_prior(cells), paired(build_prior(cells))):
@@ -171,7 +213,7 @@ def test_learning_finds_how_much_concepts_differ() -> None:
         v = t * (prior.mean + gap)
         learned = usual
         for _ in range(6):
-            better = sweep(prior, learned, t, v)
+            better = finish(sweep(prior, learned, t, v))
             assert evidence(prior, better, t, v) >= evidence(prior, learned, t, v)
             learned = better
         found.append(learned[concept])

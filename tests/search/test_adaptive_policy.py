@@ -1,7 +1,10 @@
 """The adaptive policy by its contract: what it asks for, what it makes of results, and why it stops."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +18,7 @@ from pydantic import ValidationError
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import PolicyContext, SearchPolicy
 from prismenv.contracts.recipe import SearchSettings
+from prismenv.search.adaptive.entry import THREADS
 from prismenv.search.cells import plan_cells
 from prismenv.search.plugin import prismenv_policies
 from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
@@ -205,6 +209,28 @@ def test_an_outcome_of_what_was_not_asked_for_is_an_error_that_names_it(stranger
         policy.tell(judged(replace(request, node_id=wrong), True))
     assert (raised.value.code, raised.value.subject) == ("never_asked", wrong)
     assert policy.state()["told"] == (stranger == "twice")
+
+
+ALONE = """
+import os
+from prismenv.contracts.policy import PolicyContext
+from prismenv.contracts.recipe import SearchSettings
+from prismenv.search.adaptive.entry import ADAPTIVE, THREADS
+from prismenv.search.adaptive.entry import THREADS
+from prismenv.search.cells import plan_cells
+nodes = plan_cells(["a"], ["easy"])
+ADAPTIVE.build(PolicyContext(nodes, SearchSettings(policy="adaptive"), 1, ("a",), ("easy",))).ask(1)
+print(len(os.listdir("/proc/self/task")), os.environ.get(THREADS))
+"""
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1 None"), ({THREADS: "1"}, "1 1")])
+def test_it_keeps_linear_algebra_to_one_thread_and_the_environment_as_it_was(given: dict[str, str], kept: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ended = subprocess.run(
+        [sys.executable, "-c", ALONE], env=clean | given, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout.split("\n")[0] == kept
 
 
 def test_where_nothing_can_be_measured_it_ends() -> None:

@@ -70,6 +70,8 @@ class AdaptivePolicy(SearchPolicy):
         for outcome in context.reference:
             if (row := self._row.get(outcome.request.node_id)) is not None and self._settings.objective == "difference":
                 self.model.tell(row + len(self.cells), answers_of(outcome, fixed=self._fixed))
+        if self._settings.objective == "difference":
+            self.model.settle()
         order = derive_random(context.seed, "ties").sample(range(len(self.cells)), len(self.cells))
         self._tie = np.array(order)
         self._out: Counter[int] = Counter()
@@ -78,6 +80,7 @@ class AdaptivePolicy(SearchPolicy):
         self._failed: Counter[int] = Counter()
         self._closed: set[int] = set()
         self._asked = self._told = self._unmeasured = self._look_at = 0
+        self._doubted = False  # what is asked for was known, and is being learned anew before that is believed
         self.reason: Reason | None = None
 
     def ask(self, most: int) -> Sequence[NodeRequest]:
@@ -210,11 +213,18 @@ class AdaptivePolicy(SearchPolicy):
         """Stop when what is asked for is known, and still is once everything has been learned anew."""
         if self.reason is not None or self._told < self._look_at or self._told < self._enough():
             return
-        if precision(self.model.posterior, len(self.cells), self._settings):
-            self.model.refit()
-            if precision(self.model.posterior, len(self.cells), self._settings):
-                self.reason = "precision"
+        if self._doubted and self.model.learning:
+            return
+        known = precision(self.model.posterior, len(self.cells), self._settings)
+        if known and not self._doubted:
+            self._doubted = True
+            self.model.relearn()
+            return
+        if known:
+            self.reason = "precision"
+        elif self._doubted:
             self._look_at = self._told + _PATIENCE
+        self._doubted = False
 
     def _enough(self) -> int:
         """As many results as there are concepts and difficulties, and some: less is never the end."""

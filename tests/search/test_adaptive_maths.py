@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prismenv.search.adaptive.acquisition import ability_gain, answer_variance, difference_gain, expect, threshold_gain
 from prismenv.search.adaptive.cells import ability_cells
 from prismenv.search.adaptive.credit import CreditLine, learn_line
-from prismenv.search.adaptive.evidence import Answer
+from prismenv.search.adaptive.evidence import Answer, CellEvidence
 from prismenv.search.adaptive.learning import evidence, sweep
 from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import expected_chance, sigmoid, tilted
@@ -241,3 +241,42 @@ def test_intervals_reach_the_ends_where_nothing_or_everything_was_solved() -> No
     assert (found.low[0], found.high[1]) == (0.0, 1.0)
     assert 0.02 < found.low[2] < 0.5 < found.high[2] < 0.98
     assert found.high[0] < 0.6
+
+
+@pytest.mark.parametrize("true", [0.1, 0.5, 0.85])
+def test_the_correlation_of_answers_to_one_problem_is_learned(true: float) -> None:
+    cells = ability_cells(plan_cells(list("abcdef"), DIFFICULTIES), DIFFICULTIES)
+    model, draw = AbilityModel(cells), np.random.default_rng(8)
+    spread = 1 / true - 1  # of problems in a cell: the correlation of a beta-binomial is 1 / (1 + spread)
+    for row, cell in enumerate(cells):
+        chance = 0.75 - 0.25 * cell.rank
+        for problem in range(12):
+            own = draw.beta(spread * chance, spread * (1 - chance))
+            model.tell(row, [Answer(f"p{problem}", bool(draw.random() < own), None) for _ in range(4)])
+    model.settle()
+    assert model.correlation == pytest.approx(true, abs=0.15)
+    for found in model.evidence:
+        assert 12 <= found.trials <= 48
+        assert 0 <= found.effective_solved <= found.trials
+
+
+def test_many_answers_to_the_only_problem_of_a_cell_do_not_pass_for_knowledge_of_the_cell() -> None:
+    cells = ability_cells(plan_cells(["a"], DIFFICULTIES), DIFFICULTIES)
+    model = AbilityModel(cells)
+    for turn in range(60):
+        for row in range(3):
+            model.tell(row, [Answer("the same", turn % 2 == 0, None)])
+    model.settle()
+    assert max(found.trials for found in model.evidence) < 4
+
+
+@given(st.lists(st.tuples(st.sampled_from("pqr"), st.booleans()), max_size=25), st.floats(0.05, 0.95))
+def test_counting_anew_comes_to_what_counting_from_the_start_does(told: list[tuple[str, bool]], r: float) -> None:
+    first, second = CellEvidence(), CellEvidence(r)
+    for problem, solved in told:
+        first.add(Answer(problem, solved, None))
+        second.add(Answer(problem, solved, None))
+    first.recount(r)
+    assert first.trials == pytest.approx(second.trials)
+    assert first.effective_solved == pytest.approx(second.effective_solved)
+    assert first.gain() == pytest.approx(second.gain())

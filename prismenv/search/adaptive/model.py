@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prismenv.search.adaptive.cells import AbilityCell
+from prismenv.search.adaptive.correlation import USUAL as CORRELATION
+from prismenv.search.adaptive.correlation import learn_correlation
 from prismenv.search.adaptive.credit import CreditLine, learn_line
 from prismenv.search.adaptive.evidence import Answer, CellEvidence
 from prismenv.search.adaptive.learning import sweep
+from prismenv.search.adaptive.moments import expected_chance
 from prismenv.search.adaptive.posterior import Posterior
 from prismenv.search.adaptive.prior import USUAL, Prior, build_prior, paired
 
@@ -40,6 +43,7 @@ class AbilityModel:
         self.posterior = Posterior(self._prior.mean, self._prior.covariance(self.deviations))
         self.evidence = [CellEvidence() for _ in self._prior.mean]
         self.credit = CreditLine()
+        self.correlation = CORRELATION
         self._told = 0
         self._refit_at = _FIRST_REFIT
         self._steps: Iterator[None] | None = None  # of learning anew, while it does
@@ -85,7 +89,7 @@ class AbilityModel:
             self._refit_at = max(self._told + 4, round(self._told * _GROWTH))
 
     def _learn(self) -> Iterator[None]:
-        """The prior's variances and the line of partial credit anew, and all beliefs mended."""
+        """The prior's variances, the correlation within problems and the line of partial credit, then all beliefs."""
         for _ in range(_SWEEPS):
             t, v = self.posterior.sites
             if not t.any():
@@ -93,9 +97,24 @@ class AbilityModel:
             self.deviations = yield from sweep(self._prior, self.deviations, t, v)
             self.posterior.set_prior(self._prior.mean, self._prior.covariance(self.deviations))
             yield
+            self._learn_correlation()
             self._learn_credit()
             yield from self.posterior.refit()
             yield
+
+    def _learn_correlation(self) -> None:
+        patterns = [found.patterns for found in self.evidence]
+        if not any(patterns):
+            return
+        chance = expected_chance(self.posterior.mean, self.posterior.variance)
+        spread = np.square(chance * (1 - chance)) * self.posterior.variance
+        self.correlation = learn_correlation(patterns, chance, spread)
+        for found in self.evidence:
+            found.recount(self.correlation)
+        self.posterior.set_counts(
+            np.array([found.effective_solved for found in self.evidence]),
+            np.array([found.trials for found in self.evidence]),
+        )
 
     def _learn_credit(self) -> None:
         count = np.array([found.credits for found in self.evidence])

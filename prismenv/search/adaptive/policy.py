@@ -25,7 +25,8 @@ from prismenv.search.adaptive.acquisition import (
     threshold_gain,
 )
 from prismenv.search.adaptive.cells import ability_cells
-from prismenv.search.adaptive.evidence import answers_of, next_answer
+from prismenv.search.adaptive.correlation import next_answer
+from prismenv.search.adaptive.evidence import answers_of
 from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import logit
 from prismenv.search.adaptive.reading import precision
@@ -173,7 +174,7 @@ class AdaptivePolicy(SearchPolicy):
         """Effective answers that one more request in each cell is expected to bring."""
         if self._fixed:
             fewest = [min(self._node_asked[node.node_id] for node in cell.nodes) for cell in self.cells]
-            return np.array([next_answer(asked) for asked in fewest])
+            return np.array([next_answer(asked, self.model.correlation) for asked in fewest])
         return np.array([self.model.evidence[row].gain() for row in range(len(self.cells))])
 
     def _spread(self, worth: Array) -> Array:

@@ -57,6 +57,10 @@ class Posterior:
         self._t[cell], self._v[cell] = t[0], v[0]
         self._shift(cell, *change)
 
+    def set_counts(self, solved: Array, trials: Array) -> None:
+        """Replace the effective counts of all cells; `refit` brings them to bear."""
+        self.solved, self.trials = solved.copy(), trials.copy()
+
     def set_partial(self, t: Array, v: Array) -> None:
         """Replace the normal factors of partial credit; `refit` brings them to bear."""
         self._partial_t, self._partial_v = t.copy(), v.copy()

@@ -42,6 +42,7 @@ def learned(model: AbilityModel) -> dict[str, Any]:
     """What the model learned of its own parts, in plain JSON."""
     line = model.credit
     return {
+        "correlation": round(model.correlation, _DIGITS),
         "credit": _rounded(level=line.level, slope=line.slope, variance=line.variance),
         "deviations": {name: round(float(value), _DIGITS) for name, value in zip(PARTS, model.deviations, strict=True)},
     }

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prismenv.search.adaptive.moments import tilted
-from prismenv.search.adaptive.triangles import inverse_of_lower
+from prismenv.search.adaptive.triangles import solve_lower
 
 Array = NDArray[np.float64]
 _ROUNDS = 30
@@ -112,6 +112,6 @@ class Posterior:
         rows = self._prior[seen]
         inner = rows.copy() if len(seen) == len(t) else rows[:, seen]
         inner[np.diag_indices_from(inner)] += 1 / t[seen]
-        white = inverse_of_lower(np.asarray(np.linalg.cholesky(inner), dtype=float)) @ rows
+        white = solve_lower(np.asarray(np.linalg.cholesky(inner), dtype=float), rows)
         self.covariance = self._prior - white.T @ white
         self.mean = self._prior_mean + self.covariance @ (v - t * self._prior_mean)

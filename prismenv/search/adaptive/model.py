@@ -65,7 +65,7 @@ class AbilityModel:
     def _pace(self) -> int:
         """How many steps one result may take."""
         size, seen = len(self.evidence), int(np.count_nonzero(self.posterior.trials))
-        each = size * seen * (size + seen) / 2 + 40 * size**2
+        each = size * seen * (size + seen) / 2 + 80 * size**2
         return max(min(int(_WORK / each), _MOST_STEPS), 1)
 
     @property

@@ -1,6 +1,6 @@
 """Kills runs at random moments, goes on with them, and compares with a run that nobody disturbed.
 
-    python benchmarks/resume.py [--kills 50] [--seed 1] [--policy prismbench] [--policy mcts]
+    python benchmarks/resume.py [--kills 50] [--seed 1] [--policy prismbench] [--policy mcts] [--policy adaptive]
 
 Each run is `prismenv run` in a process group of its own, ended by SIGKILL; what measures is an environment that answers
 by its seed after some milliseconds and writes a line for each execution. A run is killed and resumed until it finishes,
@@ -23,13 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from prismenv.contracts.archive import Store
+from prismenv.contracts.policy import PolicyContext, SearchPolicy
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.planning import build_policy, find_policy
 from prismenv.engine.runner import Pace, Runner, RunnerHooks
@@ -110,7 +111,13 @@ class Bench:
             "seed": seed,
             "options": {"ledger": str(self.folder / "ledger")},
             "concurrency": {"nodes": CONCURRENCY},
-            "search": {"policy": self.policy, "tree": "tree_configs", "window": 16, **nodes},
+            "search": {
+                "policy": self.policy,
+                "tree": "tree_configs",
+                "window": 16,
+                "stop": {"interval": None},
+                **nodes,
+            },
         }
 
     def start(self, seed: int, resume: str | None) -> subprocess.Popen[bytes]:
@@ -163,13 +170,21 @@ class Bench:
         (self.folder / "ledger").unlink()
 
     def tree(self, recipe: Recipe, told: list[NodeOutcome]) -> dict[str, Any]:
-        """The tree that a policy has when it was told all that."""
-        policy = build_policy(recipe, find_policy(recipe.search.policy, self.workspaces), None, self.workspaces)
+        """The tree that a policy has when it was told all that; of one without a tree, what it says of itself."""
+        own: list[SearchPolicy] = []
+        entry = find_policy(recipe.search.policy, self.workspaces)
+
+        def build(context: PolicyContext) -> SearchPolicy:
+            own.append(entry.build(context))
+            return own[-1]
+
+        policy = build_policy(recipe, replace(entry, build=build), None, self.workspaces)
         hooks = RunnerHooks(lambda: None, lambda: None, lambda _: None, lambda _: None, lambda _: None)
         runner = Runner(policy, never, hooks, StopSwitch(), Pace(1, recipe.search.window))
         for outcome in told:
             runner.replay(outcome)
-        return tree_to_json(policy.tree)  # type: ignore[attr-defined]  # both policies here have one
+        tree = getattr(own[0], "tree", None)
+        return dict(policy.state()) if tree is None else tree_to_json(tree)
 
     def _wait(self, process: subprocess.Popen[bytes], seconds: float | None) -> int | None:
         """The exit code; None where it did not end within the time and was killed."""
@@ -227,9 +242,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--policy", action="append", choices=["mcts", "prismbench"])
+    parser.add_argument("--policy", action="append", choices=["mcts", "prismbench", "adaptive"])
     given = parser.parse_args()
-    found = [measure(policy, given.kills, given.seed) for policy in given.policy or ["prismbench", "mcts"]]
+    found = [measure(policy, given.kills, given.seed) for policy in given.policy or ["prismbench", "mcts", "adaptive"]]
     print(json.dumps(found, indent=2))
     raise SystemExit(any(one["lost"] or one["twice"] or one["other_trees"] for one in found))
 

@@ -1,14 +1,16 @@
 """Plays search policies against simulated models whose weaknesses are known.
 
-    python benchmarks/search.py [--surfaces FILE] [--policies a,b] [--budgets 60,120,240] [--seeds 20] [--json]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/search.py [--families a,b] [--policies a,b] [--budgets 60,120,240]
+        [--most 1000] [--seeds 20] [--interval 0.2] [--surfaces FILE] [--json]
 
-Each policy plays each surface (search_surfaces.py) with each seed until the largest budget, with infrastructure faults,
-problems that are not alike and a window of requests out at once (search_play.py). Maps are read in two ways: `plain`,
-each cell by its own counts, and `model`, by the adaptive policy's model of ability, which for other policies is fitted
-to what they happened to measure. The adaptive policy's own map is `model`.
+Each policy plays each surface (search_surfaces.py) with each seed until it has found the weak cells by every reading of
+its map, or `--most` nodes. A policy that ends by its own rules before is begun anew, and its counts go on. There are
+infrastructure faults, problems that are not alike and a window of requests out at once (search_play.py). Maps are read
+in two ways: `plain`, each cell by its own counts, and `model`, by the adaptive policy's model of ability, which for
+other policies is fitted to what they happened to measure. The adaptive policy's own map is `model`.
 
     to_f1            told nodes until F1 of the cells under the threshold is 0.9 and stays for three readings; median
-                     over surfaces and seeds. A play that never gets there counts as the whole budget.
+                     over surfaces and seeds. A play that never gets there counts as `--most`.
     rmse, f1         at each budget, cells weighing the same, means over plays
     at_stop          the adaptive policy played until its own stop (`--interval`): nodes, and the share of cells whose
                      90 % interval holds the truth, by family
@@ -33,9 +35,8 @@ def mean(values: Iterable[float]) -> float | None:
     return round(statistics.fmean(found), 4) if found else None
 
 
-def budget_figures(plays: list[Played], kind: str, budgets: list[int]) -> dict[str, Any]:
+def budget_figures(plays: list[Played], kind: str, budgets: list[int], most: int) -> dict[str, Any]:
     """Figures of one policy read in one way."""
-    most = budgets[-1]
     needed = [played.reached.get(kind) or most for played in plays]
     return {
         "to_f1": statistics.median(needed),
@@ -51,10 +52,10 @@ def budget_figures(plays: list[Played], kind: str, budgets: list[int]) -> dict[s
     }
 
 
-def median_needed(family: str, played: list[tuple[str, list[Played]]], kind: str, budgets: list[int]) -> float:
+def median_needed(family: str, played: list[tuple[str, list[Played]]], kind: str, most: int) -> float:
     """`to_f1` over the surfaces of one family."""
     plays = [play for of, some in played if of == family for play in some]
-    return statistics.median(play.reached.get(kind) or budgets[-1] for play in plays)
+    return statistics.median(play.reached.get(kind) or most for play in plays)
 
 
 def seconds(plays: list[Played]) -> dict[str, Any]:
@@ -98,12 +99,18 @@ def stop_figures(surfaces: list[PlantedSurface], options: argparse.Namespace) ->
     return found
 
 
+def most_of(options: argparse.Namespace) -> int:
+    """Where plays end: `--most`, or else the largest budget."""
+    return options.most or max(int(part) for part in options.budgets.split(","))
+
+
 def plays_of(name: str, surface: PlantedSurface, budgets: list[int], options: argparse.Namespace) -> list[Played]:
     """A policy on a surface, with each seed."""
     print(f"{name} {surface.name}", file=sys.stderr)
     marks = tuple(budgets)
     return [
-        play_policy(surface, Play(name, marks[-1], seed, options.pairs, marks=marks)) for seed in range(options.seeds)
+        play_policy(surface, Play(name, most_of(options), seed, options.pairs, marks=marks, until_found=True))
+        for seed in range(options.seeds)
     ]
 
 
@@ -116,6 +123,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "surfaces": [surface.name for surface in surfaces],
         "tuned_on": TUNING,
         "seeds": options.seeds,
+        "most": most_of(options),
         "cells": len(surfaces[0].chances),
         "policies": {},
     }
@@ -124,9 +132,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         plays = [play for _, some in played for play in some]
         kinds = ["model"] if name == "adaptive" else ["plain", "model"]
         found["policies"][name] = {
-            **{kind: budget_figures(plays, kind, budgets) for kind in kinds},
+            **{kind: budget_figures(plays, kind, budgets, most_of(options)) for kind in kinds},
             "to_f1_by_family": {
-                family: {kind: median_needed(family, played, kind, budgets) for kind in kinds}
+                family: {kind: median_needed(family, played, kind, most_of(options)) for kind in kinds}
                 for family in dict.fromkeys(family for family, _ in played)
             },
             "seconds": seconds(plays),
@@ -158,9 +166,10 @@ def main() -> None:
     parser.add_argument("--surfaces", type=Path, help="a capability file; without it only random surfaces")
     parser.add_argument("--policies", default="adaptive,random,grid")
     parser.add_argument("--budgets", default="60,120,240")
+    parser.add_argument("--most", type=int, help="nodes after which a play is given up; else the largest budget")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--each", type=int, default=3, help="random surfaces of each family")
-    parser.add_argument("--families", default=",".join((*TUNING, *HELD_OUT)))
+    parser.add_argument("--families", default=",".join(HELD_OUT))
     parser.add_argument("--pairs", action="store_true", help="pairs of concepts are cells too")
     parser.add_argument("--interval", type=float, help="also play the adaptive policy until stop.interval")
     parser.add_argument("--stop-nodes", type=int, default=2000, help="where such a play ends at the latest")

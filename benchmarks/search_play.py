@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from search_surfaces import CONCEPTS, DIFFICULTIES, PlantedSurface
 
+from prismenv.contracts.abilitymap import MAP
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.contracts.recipe import Recipe, SearchSettings
 from prismenv.engine.planning import build_policy, find_policy
@@ -17,12 +18,12 @@ from prismenv.search.adaptive.cells import AbilityCell, ability_cells
 from prismenv.search.adaptive.evidence import answers_of
 from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import expected_chance
-from prismenv.search.adaptive.policy import AdaptivePolicy
 from prismenv.search.adaptive.reading import cell_intervals
 from prismenv.search.cells import plan_cells
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 
+ADAPTIVE = "adaptive"
 TESTS = 8  # of a problem
 EVERY = 5  # told nodes between two readings
 STEADY = 3  # readings in a row that count as found
@@ -68,11 +69,15 @@ class Play:
     interval: float | None = None
     marks: tuple[int, ...] = ()
     reads: bool = True
+    until_found: bool = False  # ends once every reading has found the weak cells, and all marks are behind
 
 
-def simulate(surface: PlantedSurface, request: NodeRequest, play: Play) -> NodeOutcome:
-    """One outcome: the infrastructure breaks now and then, each node is a new problem, failures pass some tests."""
-    draw = random.Random(f"{surface.name} {play.seed} {request.index}")
+def simulate(surface: PlantedSurface, request: NodeRequest, play: Play, number: int) -> NodeOutcome:
+    """The outcome of the play's request of this number.
+
+    The infrastructure breaks now and then, each node is a new problem, and failures pass some tests.
+    """
+    draw = random.Random(f"{surface.name} {play.seed} {number}")
     if draw.random() < play.faults:
         return NodeOutcome(request, None, fault="infrastructure", error="planted")
     chance = surface.chance(request.concepts, request.difficulty)
@@ -139,6 +144,12 @@ def read_model(model: AbilityModel, threshold: float, confidence: float = 0.9) -
     return Reading(chances.tolist(), intervals.low.tolist(), intervals.high.tolist())
 
 
+def read_own(policy: SearchPolicy) -> Reading:
+    """The map that a policy tells of itself."""
+    cells = policy.state()[MAP]["cells"]
+    return Reading(*([cell[figure] for cell in cells] for figure in ("rate", "low", "high")))
+
+
 def f1_of(reading: Reading, truth: Sequence[float], threshold: float) -> float:
     """F1 of the cells said to be under the threshold; 1 where there are none and none was named."""
     said = [chance < threshold for chance in reading.chances]
@@ -166,8 +177,8 @@ class Board:
         self._play = play
         self._truth = [surface.chance(cell.concepts, cell.difficulty) for cell in cells]
         self._rows = {(frozenset(cell.concepts), cell.difficulty): row for row, cell in enumerate(cells)}
-        self._own = policy.model if isinstance(policy, AdaptivePolicy) else None
-        self._model = self._own or AbilityModel(cells)
+        self._own = policy if play.policy == ADAPTIVE else None
+        self._model = AbilityModel(cells)
         self._counts = Counts(cells)
         self._streak: dict[str, int] = {}
 
@@ -185,6 +196,8 @@ class Board:
                 self._note(kind, reading)
 
     def _readings(self) -> list[tuple[str, Reading]]:
+        if self._own is not None:
+            return [("model", read_own(self._own))]
         return [("model", read_model(self._model, self._play.threshold)), ("plain", self._counts.read())]
 
     def _note(self, kind: str, reading: Reading) -> None:
@@ -197,6 +210,13 @@ class Board:
             played.f1.setdefault(kind, {})[told] = f1
             played.rmse.setdefault(kind, {})[told] = rmse_of(reading, self._truth)
 
+    @property
+    def done(self) -> bool:
+        """True when nothing is left to find out."""
+        kinds = 1 if self._own is not None else 2
+        found = self._play.until_found and len(self.played.reached) == kinds
+        return found and self.played.told >= max(self._play.marks, default=0)
+
     def end(self, policy: SearchPolicy) -> Played:
         """The figures at the end."""
         played = self.played
@@ -208,8 +228,8 @@ class Board:
         return played
 
 
-def play_policy(surface: PlantedSurface, play: Play) -> Played:
-    """One policy against one surface, `window` requests out at a time.
+def make_policy(play: Play, turn: int) -> SearchPolicy:
+    """The policy for the conditions of a play; `turn` counts how often it was begun anew.
 
     A policy with phases goes through those of configs/phase_configs.yaml, with nodes of no more concepts than the map
     has, so that it pays for nothing outside of it.
@@ -228,20 +248,34 @@ def play_policy(surface: PlantedSurface, play: Play) -> Played:
             "max_concepts": 2 if play.pairs else 1,
         }
     )
-    nodes = plan_cells(CONCEPTS, DIFFICULTIES, pairs=play.pairs)
     workspaces = find_workspaces()
-    recipe = Recipe(name="benchmark", search=settings, seed=play.seed)
-    policy = build_policy(recipe, find_policy(play.policy, workspaces), None, workspaces)
-    board = Board(policy, ability_cells(nodes, DIFFICULTIES), surface, play)
+    recipe = Recipe(name="benchmark", search=settings, seed=play.seed + 1000 * turn)
+    return build_policy(recipe, find_policy(play.policy, workspaces), None, workspaces)
+
+
+def play_policy(surface: PlantedSurface, play: Play) -> Played:
+    """One policy against one surface, `window` requests out at a time.
+
+    One that ends by its own rules before the budget does (the phases do after 300 nodes) is begun anew with another
+    seed, and what is counted goes on; the adaptive one's end is its stop.
+    """
+    policy, turn = make_policy(play, 0), 0
+    board = Board(
+        policy, ability_cells(plan_cells(CONCEPTS, DIFFICULTIES, pairs=play.pairs), DIFFICULTIES), surface, play
+    )
     out: deque[NodeRequest] = deque()
-    while board.played.told < play.nodes:
+    while board.played.told < play.nodes and not board.done:
         began = time.process_time()
         asked = policy.ask(play.window - len(out)) if not policy.finished else ()
-        board.played.ask_seconds.append(time.process_time() - began)
+        board.played.ask_seconds.append((time.process_time() - began) / max(len(asked), 1))
         out.extend(asked)
         if not out:
-            break
-        outcome = simulate(surface, out.popleft(), play)
+            if play.policy == ADAPTIVE:
+                break
+            turn += 1
+            policy = make_policy(play, turn)
+            continue
+        outcome = simulate(surface, out.popleft(), play, board.played.told)
         began = time.process_time()
         policy.tell(outcome)
         board.played.tell_seconds.append(time.process_time() - began)

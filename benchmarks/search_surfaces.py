@@ -1,18 +1,29 @@
 """Models whose true ability is known: published surfaces, and random ones with planted weaknesses.
 
-additive      tuning. Logits add up over concepts and difficulty, with normal interactions: what the adaptive policy's
-              prior believes, drawn from a distribution of its own.
-weakspots     held out. Able everywhere, but for some concepts that break off at a difficulty, and pairs that fail
-              although both concepts are mastered alone.
-cliffs        held out. Each concept is mastered up to a difficulty and lost beyond it (a steep curve between an upper
-              and a lower plateau); a pair is as hard as its harder concept times a random factor; some cells are
-              easier than their neighbours say.
-skills        fresh: written when the policy was done, and played once. Concepts load on two hidden skills of the model,
-              difficulty asks for more of them, with a chance to guess and one to slip (a 4PL item-response model); a
-              pair needs the mean of its concepts' loadings and a little more.
-published     held out. The cells of a capability file as they are. Pairs are published over all difficulties: a pair's
-              logit at a difficulty is that of its published figure, shifted as its two concepts are on average. Pairs
-              without a figure take the lower concept's.
+Looked at while the adaptive policy was made:
+
+additive      Logits add up over concepts and difficulty, with normal interactions: what the adaptive policy's prior
+              believes, drawn from a distribution of its own.
+weakspots     Able everywhere, but for some concepts that break off at a difficulty, and pairs that fail although both
+              concepts are mastered alone.
+cliffs        Each concept is mastered up to a difficulty and lost beyond it (a steep curve between an upper and a lower
+              plateau); a pair is as hard as its harder concept times a random factor; some cells are easier than their
+              neighbours say.
+skills        Concepts load on two hidden skills of the model, difficulty asks for more of them, with a chance to guess
+              and one to slip (a 4PL item-response model); a pair needs the mean of its concepts' loadings and a little
+              more.
+published     The cells of a capability file as they are. Pairs are published over all difficulties: a pair's logit at a
+              difficulty is that of its published figure, shifted as its two concepts are on average. Pairs without a
+              figure take the lower concept's.
+
+Held out, written when the policy was done and played once:
+
+mosaic        Concepts fall into three hidden kinds. Each kind has a chance for each difficulty that walks at random,
+              down more often than up, so that harder may be better; a concept's own chance is drawn around it. A pair
+              needs both (the product of their chances), with some slack.
+factors       The logits are a product of two hidden factors of the concept with two of the difficulty, and what is left
+              of a cell is heavy-tailed; all of it lies between a chance to guess and one to slip. A pair is its harder
+              concept and a drawn interaction.
 """
 
 import json
@@ -36,8 +47,8 @@ CONCEPTS = (
     "sorting",
 )
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
-TUNING = ("additive",)
-HELD_OUT = ("weakspots", "cliffs", "skills", "published")
+TUNING = ("additive", "weakspots", "cliffs", "skills", "published")
+HELD_OUT = ("mosaic", "factors")
 Key = tuple[frozenset[str], str]
 
 
@@ -141,6 +152,54 @@ def skills(number: int, *, pairs: bool) -> PlantedSurface:
     return PlantedSurface("skills", f"skills-{number}", chances)
 
 
+def mosaic(number: int, *, pairs: bool) -> PlantedSurface:
+    """A model that knows some kinds of concepts, harder ones at times better."""
+    draw = random.Random(f"mosaic {number}")
+    kinds = []
+    for _ in range(3):
+        walk = [draw.uniform(0.35, 0.95)]
+        for _ in DIFFICULTIES[1:]:
+            walk.append(min(max(walk[-1] + draw.choice((-0.3, -0.2, -0.1, 0.15)), 0.05), 0.95))
+        kinds.append(walk)
+    alone: dict[tuple[str, int], float] = {}
+    for name in CONCEPTS:
+        kind = draw.choice(kinds)
+        for rank, usual in enumerate(kind):
+            alone[name, rank] = draw.betavariate(15 * usual, 15 * (1 - usual))
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        slack = draw.uniform(0.2, 0.8) if len(group) > 1 else 0.0
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            own = [alone[name, rank] for name in group]
+            chances[frozenset(group), difficulty] = (1 - slack) * math.prod(own) + slack * min(own)
+    return PlantedSurface("mosaic", f"mosaic-{number}", chances)
+
+
+def factors(number: int, *, pairs: bool) -> PlantedSurface:
+    """A model with two hidden factors, a chance to guess and one to slip."""
+    draw = random.Random(f"factors {number}")
+    guess, slip = draw.uniform(0.0, 0.15), draw.uniform(0.0, 0.15)
+    level = draw.gauss(0.0, 0.6)
+    across = [(1.6 - 0.8 * rank + draw.gauss(0, 0.4), draw.gauss(0, 1.0)) for rank in range(len(DIFFICULTIES))]
+    own = {name: (draw.uniform(0.4, 1.6), draw.gauss(0, 0.8)) for name in CONCEPTS}
+
+    def rest() -> float:  # Student's t with three degrees of freedom
+        return 0.3 * draw.gauss(0, 1) / math.sqrt(draw.gammavariate(1.5, 2 / 3))
+
+    alone = {
+        (name, rank): level + sum(a * b for a, b in zip(own[name], across[rank], strict=True)) + rest()
+        for name in CONCEPTS
+        for rank in range(len(DIFFICULTIES))
+    }
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        together = draw.gauss(-0.3, 0.6) if len(group) > 1 else 0.0
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            value = min(alone[name, rank] for name in group) + together
+            chances[frozenset(group), difficulty] = guess + (1 - guess - slip) * sigmoid(value)
+    return PlantedSurface("factors", f"factors-{number}", chances)
+
+
 def published(file: Path, *, pairs: bool) -> list[PlantedSurface]:
     """The models of a capability file."""
     found = []
@@ -166,7 +225,14 @@ def published(file: Path, *, pairs: bool) -> list[PlantedSurface]:
 
 def all_surfaces(file: Path | None, each: int, families: Iterable[str], *, pairs: bool) -> list[PlantedSurface]:
     """`each` random surfaces of each wanted family, and those of the file where there is one."""
-    makers = {"additive": additive, "weakspots": weakspots, "cliffs": cliffs, "skills": skills}
+    makers = {
+        "additive": additive,
+        "weakspots": weakspots,
+        "cliffs": cliffs,
+        "skills": skills,
+        "mosaic": mosaic,
+        "factors": factors,
+    }
     found = [makers[name](number, pairs=pairs) for name in families if name in makers for number in range(each)]
     if file is not None and "published" in families:
         found += published(file, pairs=pairs)

@@ -16,6 +16,9 @@ from prismenv.isolation.jailed import JailedSandbox
 from prismenv.isolation.kinds import FORMS, problem_of
 from prismenv.isolation.portable import PortableSandbox
 
+# Tests run side by side; threads of linear algebra would only keep each other waiting.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # No deadline: how long an example takes says something about the machine, not about the code.
 # Examples are drawn anew each time on a developer's machine, and are the same ones each time in CI: what chance finds
 # there says nothing about the change that is being checked, and the next run would not find it again.

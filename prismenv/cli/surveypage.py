@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from prismenv.cli.beliefpage import belief_sections
 from prismenv.cli.live import duration
 from prismenv.cli.page import Section
 from prismenv.cli.reporting import SIMULATED, pass_lines, usage_line
@@ -41,6 +42,7 @@ def survey_page(survey: Survey, options: PageOptions) -> list[Section]:
         Section(lines=list(_head(survey))),
         Section("Result", list(_result(survey))),
         Section("Map", tables=_maps(measures), notes=_map_notes(measures)),
+        *belief_sections(survey),
         _weakest(survey, options),
         _unmeasured(survey),
         _failures(survey),

@@ -42,7 +42,11 @@ class SearchPolicy(ABC):
         return ()
 
     def state(self) -> Mapping[str, Any]:
-        """What a report wants to know of the policy, as plain JSON. `note`, if there, says in words why it finished."""
+        """What a report wants to know of the policy, as plain JSON.
+
+        `note`, if there, says in words why it finished. `map`, if there, is an AbilityMap: what the policy believes of
+        each cell, which is kept with the run's last event and shown beside the counts.
+        """
         return {}
 
 

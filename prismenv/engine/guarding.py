@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from pydantic import ValidationError
+
+from prismenv.contracts.abilitymap import MAP, AbilityMap
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.words.errors import EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
@@ -59,11 +62,12 @@ class GuardedPolicy(SearchPolicy):
             return tuple(self._policy.environments)
 
     def state(self) -> Mapping[str, Any]:
-        """What the policy tells of itself."""
+        """What the policy tells of itself; a map that is none is the policy's error."""
         with _policys_own("state"):
             state = self._policy.state()
         if not isinstance(state, Mapping):
             raise _broken(f"gave the state {state!r:.80}; expected a mapping")
+        _check_map(state.get(MAP))
         return state
 
 
@@ -82,6 +86,17 @@ def _check(request: NodeRequest) -> None:
         if not right:
             found = getattr(request, part)
             raise _broken(f"gave a request with the {part} {found!r:.80}; expected {expected}")
+
+
+def _check_map(found: object) -> None:
+    if found is None:
+        return
+    try:
+        AbilityMap.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise _broken(f"gave a state whose {MAP!r} is no AbilityMap: {key or 'all of it'}: {first['msg']}") from error
 
 
 def _is_whole(found: object) -> bool:

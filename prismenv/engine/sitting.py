@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 from loguru import logger
 
+from prismenv.contracts.abilitymap import MAP
 from prismenv.contracts.archive import NodeRecord, RunRecord
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.services import Services
@@ -156,7 +157,8 @@ class Sitting:
             note = "the run was finished already; nothing was left to do"
         events = [self._event(kind, note=note) for kind in (_STOP_EVENTS.get(ending.status),) if kind is not None]
         unkept = self._budget.unkept()
-        left = {_UNKEPT: unkept.model_dump(mode="json")} if unkept.calls else {}
+        left: dict[str, Any] = {_UNKEPT: unkept.model_dump(mode="json")} if unkept.calls else {}
+        left |= self._own_map()
         events.append(self._event("run_finished", status=ending.status, note=note, progress=self._snapshot(), **left))
         run = replace(self._run, status=ending.status, note=note, ended_at=self._services.clock.now())
         try:
@@ -172,6 +174,15 @@ class Sitting:
             self._emit(self._event("phase_ended", **ended))
         for event in events:
             self._emit(event)
+
+    def _own_map(self) -> dict[str, Any]:
+        """The map that the policy itself has, for reports; nothing where it has none, or cannot say."""
+        try:
+            found = self._policy.state().get(MAP)
+        except EnvironmentException as error:
+            logger.warning("the search's own map of run {} is not kept: {}", self._run.run_id, error)
+            return {}
+        return {} if found is None else {MAP: found}
 
     async def _save(self, run: RunRecord, events: Sequence[Event]) -> None:
         self._run = run

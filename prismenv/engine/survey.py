@@ -5,6 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import ValidationError
+
+from prismenv.contracts.abilitymap import MAP, AbilityMap
 from prismenv.contracts.archive import NodeRecord, RunRecord, Store
 from prismenv.engine.phases import phase_of
 from prismenv.engine.report import SIMULATED
@@ -102,15 +105,18 @@ class Survey:
     harnesses: set[str] = field(default_factory=set)  # hashes of what judged
     samples: SampleCounts = field(default_factory=SampleCounts)
     signs: Suspects = field(default_factory=Suspects)
+    beliefs: dict[str, AbilityMap | None] = field(default_factory=dict)  # by run; None: this version cannot read it
 
     def begin(self, run: RunRecord, events: Iterable[Event] = ()) -> None:
-        """What follows is of this run; its own events tell the plan."""
+        """What follows is of this run; its own events tell the plan, and what the search itself believed at the end."""
         self.runs.append(run)
         self.by_run[run.run_id] = Portion()
         for event in events:
             plan = event.data.get(PLAN)
             if plan is not None:
                 self.plan = list(dict.fromkeys([*(self.plan or ()), *((str(name), str(at)) for name, at in plan)]))
+            if (belief := event.data.get(MAP)) is not None:
+                self.beliefs[run.run_id] = _read_belief(belief)
 
     def add(self, node: NodeRecord) -> None:
         """Count one node of the run that began last."""
@@ -185,6 +191,11 @@ class Survey:
             "threshold": threshold,
             "weakest": [item.to_json() for item in weakest(areas, threshold)],
             "coverage": self.coverage().to_json(),
+            "search_maps": [
+                {"run_id": run_id, "nodes": self.by_run[run_id].nodes, **belief.model_dump(mode="json")}
+                for run_id, belief in self.beliefs.items()
+                if belief is not None
+            ],
             "phases": [{"phase": name, **portion.to_json()} for name, portion in self.phases.items() if name],
             "repetitions": None if repeated is None else repeated.to_json(),
             "pass_at_k": [estimate.to_json() for estimate in self.passes()],
@@ -222,11 +233,16 @@ AREA_COLUMNS = (
     "method",
     "attempts",
     "solved_by_fixer",
+    "under",
 )
 
 
 def area_rows(survey: Survey) -> Iterator[dict[str, Any]]:
-    """The map as rows of one shape, AREA_COLUMNS: every area of the whole, then every area of each phase."""
+    """The map as rows of one shape, AREA_COLUMNS: every area of the whole, then every area of each phase.
+
+    Below them is what each run's search believed, in rows of the kinds `believed_ability` and `believed_cell`; there
+    `under` is the chance that the cell's rate lies under the search's threshold, None elsewhere.
+    """
     portions = [("", survey.whole), *((name, portion) for name, portion in survey.phases.items() if name)]
     for phase, portion in portions:
         areas = by_area(portion.scores)
@@ -236,7 +252,30 @@ def area_rows(survey: Survey) -> Iterator[dict[str, Any]]:
                 "attempts": sum(score.attempts for score in scores if score.measured),
                 "solved_by_fixer": sum(score.by_fixer for score in scores),
             }
-            yield {"runs": survey.label, "phase": phase, **area.to_json(), **measure(scores).to_json(), **taken}
+            told = {**area.to_json(), **measure(scores).to_json(), **taken}
+            yield {"runs": survey.label, "phase": phase, "under": None, **told}
+    for run_id, belief in survey.beliefs.items():
+        for row in () if belief is None else _belief_rows(belief):
+            yield {**dict.fromkeys(AREA_COLUMNS), "runs": run_id, "phase": "", **row}
+
+
+def _belief_rows(belief: AbilityMap) -> Iterator[dict[str, Any]]:
+    method = f"credible {100 * belief.confidence:g} %"
+    counts = {
+        "solved": sum(cell.solved for cell in belief.cells),
+        "measured": sum(cell.measured for cell in belief.cells),
+    }
+    yield {"kind": "believed_ability", "name": "", "method": method, **counts, **belief.ability.model_dump()}
+    for cell in belief.cells:
+        figures = cell.model_dump(include={"difficulty", "solved", "measured", "rate", "low", "high", "under"})
+        yield {"kind": "believed_cell", "name": cell.name, "method": method, **figures}
+
+
+def _read_belief(stored: object) -> AbilityMap | None:
+    try:
+        return AbilityMap.model_validate(stored)
+    except ValidationError:  # of another version: the counts are reported all the same, and the report says so
+        return None
 
 
 def _limit(recipe: Mapping[str, Any]) -> str:

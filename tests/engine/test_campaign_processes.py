@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from prismenv.contracts.archive import Store
+from prismenv.engine.survey import survey_runs
 from prismenv.store.database import open_store
 
 # Runs or resumes a recipe given as JSON and prints the report; an error is printed with its code.
@@ -87,12 +88,12 @@ def store(workspace: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["random", "mcts"])  # one whose order is known beforehand, one that learns
+@pytest.mark.parametrize("policy", ["random", "mcts", "adaptive"])  # the first one's order is known, the others learn
 def test_a_run_that_is_killed_again_and_again_loses_no_finished_node_and_repeats_none(
     workspace: Path, store: Store, tmp_path: Path, policy: str
 ) -> None:
     generator = random.Random(policy)
-    search = {**dice(tmp_path)["search"], "policy": policy}
+    search = {**dice(tmp_path)["search"], "policy": policy, "stop": {"interval": None}}
     ledger = tmp_path / "ledger"
     run_id: str | None = None
     finished = 0
@@ -124,6 +125,9 @@ def test_a_run_that_is_killed_again_and_again_loses_no_finished_node_and_repeats
     assert 0 <= again <= kills * 4
     assert _without_ledger(killed) == _without_ledger(trail(store, calm["run_id"]))
     assert report["surface"] == calm["surface"]
+    maps = [survey_runs(store, [run_id]).beliefs.get(run_id) for run_id in (report["run_id"], calm["run_id"])]
+    assert maps[0] == maps[1]
+    assert (maps[0] is not None) == (policy == "adaptive")
 
 
 def _without_ledger(records: list[Any]) -> list[Any]:

@@ -176,6 +176,8 @@ def test_a_policy_that_raises_or_gives_nonsense_ends_the_run_with_the_reason(pla
         ("environments = property(lambda self: 1 / 0)", "failed in environments: ZeroDivisionError"),
         ("finished = True\n    def state(self): return 1 / 0", "failed in state: ZeroDivisionError"),
         ("finished = True\n    def state(self): return 'done'", "gave the state 'done'; expected a mapping"),
+        ("finished = True\n    def state(self): return {'map': 7}", "whose 'map' is no AbilityMap: all of it"),
+        ("finished = True\n    def state(self): return {'map': {}}", "whose 'map' is no AbilityMap: objective: "),
     ],
 )
 def test_what_a_policy_says_of_itself_is_checked_as_well(play: Play, body: str, words: str) -> None:

@@ -1,6 +1,8 @@
 """The adaptive policy's mathematics against brute force on cases small enough for it."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +13,28 @@ from numpy.typing import NDArray
 from prismenv.search.adaptive.acquisition import ability_gain, answer_variance, difference_gain, expect, threshold_gain
 from prismenv.search.adaptive.cells import ability_cells
 from prismenv.search.adaptive.credit import CreditLine, learn_line
+from prismenv.search.adaptive.evidence import Answer, CellEvidence
 from prismenv.search.adaptive.learning import evidence, sweep
+from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import expected_chance, sigmoid, tilted
 from prismenv.search.adaptive.posterior import Posterior
 from prismenv.search.adaptive.prior import USUAL, build_prior, paired
 from prismenv.search.adaptive.reading import cell_intervals
+from prismenv.search.adaptive.triangles import solve_lower
 from prismenv.search.cells import plan_cells
 
 Array = NDArray[np.float64]
 AXIS = np.linspace(-14, 14, 4001)
 DIFFICULTIES = ("easy", "medium", "hard")
+
+
+def finish(steps: Iterator[None]) -> Any:
+    """What a function that pauses comes to."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def density(mean: float, variance: float) -> Array:
@@ -75,7 +89,7 @@ def test_beliefs_about_two_cells_are_those_of_the_exact_integral(
     posterior = Posterior(mean, covariance)
     for cell in range(2):
         posterior.observe(cell, solved[cell], trials[cell])
-    posterior.refit()
+    finish(posterior.refit())
     exact_mean, exact_covariance = brute_force(mean, covariance, np.array(solved, float), np.array(trials, float))
     assert posterior.mean == pytest.approx(exact_mean, abs=0.05)
     assert posterior.covariance == pytest.approx(exact_covariance, abs=0.08)
@@ -91,7 +105,7 @@ def test_one_result_after_another_comes_to_what_all_at_once_does() -> None:
         counts[cell] += (solved, 1)
         one.observe(cell, *counts[cell])
     walked_mean, walked_covariance = one.mean.copy(), one.covariance.copy()
-    one.refit()
+    finish(one.refit())
     assert walked_mean == pytest.approx(one.mean, abs=0.1)
     assert walked_covariance == pytest.approx(one.covariance, abs=0.1)
 
@@ -154,6 +168,33 @@ def test_the_gain_about_a_difference_is_the_fall_of_all_differences_variances() 
         assert found[cell] == pytest.approx(fall, rel=1e-9)
 
 
+@pytest.mark.parametrize("size", [1, 47, 48, 211])
+def test_a_triangular_system_is_solved(size: int) -> None:
+    draw = np.random.default_rng(size)
+    lower = np.tril(draw.normal(size=(size, size))) / size + np.eye(size)
+    right = draw.normal(size=(size, 7))
+    assert lower @ solve_lower(lower, right) == pytest.approx(right, abs=1e-9)
+
+
+def test_learning_anew_spreads_over_results_and_comes_to_what_learning_at_once_does() -> None:
+    cells = ability_cells(plan_cells(list("abcdefghijklmno"), DIFFICULTIES, pairs=True), DIFFICULTIES)
+    model, draw = AbilityModel(cells), np.random.default_rng(4)
+    learning = []
+    for number in range(900):
+        row = int(draw.integers(len(cells)))
+        solved = bool(draw.random() < 0.2 + 0.3 * cells[row].rank)
+        model.tell(row, [Answer(f"problem {number}", solved, None)])
+        learning.append(model.learning)
+    assert 0.02 < sum(learning) / len(learning) < 0.9
+    while model.learning:
+        model.tell(0, [])
+    mean, deviations = model.posterior.mean.copy(), model.deviations.copy()
+    model.settle()
+    assert model.posterior.mean == pytest.approx(mean, abs=0.25)
+    assert np.log(model.deviations) == pytest.approx(np.log(deviations), abs=0.75)
+    assert all(model.posterior.mean[row] < model.posterior.mean[row + 2] for row in range(0, len(cells), 3))
+
+
 def test_every_prior_is_a_covariance_and_expects_harder_to_be_worse() -> None:
     cells = ability_cells(plan_cells(["a", "b", "c"], DIFFICULTIES, pairs=True), DIFFICULTIES)
     for prior in (build_prior(cells), paired(build_prior(cells))):
@@ -171,7 +212,7 @@ def test_learning_finds_how_much_concepts_differ() -> None:
         v = t * (prior.mean + gap)
         learned = usual
         for _ in range(6):
-            better = sweep(prior, learned, t, v)
+            better = finish(sweep(prior, learned, t, v))
             assert evidence(prior, better, t, v) >= evidence(prior, learned, t, v)
             learned = better
         found.append(learned[concept])
@@ -199,3 +240,42 @@ def test_intervals_reach_the_ends_where_nothing_or_everything_was_solved() -> No
     assert (found.low[0], found.high[1]) == (0.0, 1.0)
     assert 0.02 < found.low[2] < 0.5 < found.high[2] < 0.98
     assert found.high[0] < 0.6
+
+
+@pytest.mark.parametrize("true", [0.1, 0.5, 0.85])
+def test_the_correlation_of_answers_to_one_problem_is_learned(true: float) -> None:
+    cells = ability_cells(plan_cells(list("abcdef"), DIFFICULTIES), DIFFICULTIES)
+    model, draw = AbilityModel(cells), np.random.default_rng(8)
+    spread = 1 / true - 1  # of problems in a cell: the correlation of a beta-binomial is 1 / (1 + spread)
+    for row, cell in enumerate(cells):
+        chance = 0.75 - 0.25 * cell.rank
+        for problem in range(12):
+            own = draw.beta(spread * chance, spread * (1 - chance))
+            model.tell(row, [Answer(f"p{problem}", bool(draw.random() < own), None) for _ in range(4)])
+    model.settle()
+    assert model.correlation == pytest.approx(true, abs=0.15)
+    for found in model.evidence:
+        assert 12 <= found.trials <= 48
+        assert 0 <= found.effective_solved <= found.trials
+
+
+def test_many_answers_to_the_only_problem_of_a_cell_do_not_pass_for_knowledge_of_the_cell() -> None:
+    cells = ability_cells(plan_cells(["a"], DIFFICULTIES), DIFFICULTIES)
+    model = AbilityModel(cells)
+    for turn in range(60):
+        for row in range(3):
+            model.tell(row, [Answer("the same", turn % 2 == 0, None)])
+    model.settle()
+    assert max(found.trials for found in model.evidence) < 4
+
+
+@given(st.lists(st.tuples(st.sampled_from("pqr"), st.booleans()), max_size=25), st.floats(0.05, 0.95))
+def test_counting_anew_comes_to_what_counting_from_the_start_does(told: list[tuple[str, bool]], r: float) -> None:
+    first, second = CellEvidence(), CellEvidence(r)
+    for problem, solved in told:
+        first.add(Answer(problem, solved, None))
+        second.add(Answer(problem, solved, None))
+    first.recount(r)
+    assert first.trials == pytest.approx(second.trials)
+    assert first.effective_solved == pytest.approx(second.effective_solved)
+    assert first.gain() == pytest.approx(second.gain())

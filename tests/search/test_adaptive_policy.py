@@ -1,8 +1,13 @@
 """The adaptive policy by its contract: what it asks for, what it makes of results, and why it stops."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +18,10 @@ from pydantic import ValidationError
 from prismenv.contracts.plan import PlannedNode
 from prismenv.contracts.policy import PolicyContext, SearchPolicy
 from prismenv.contracts.recipe import SearchSettings
+from prismenv.search.adaptive.entry import THREADS
 from prismenv.search.cells import plan_cells
 from prismenv.search.plugin import prismenv_policies
-from prismenv.words.errors import ConfigurationException
+from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 from prismenv.words.seeding import derive_random
@@ -75,7 +81,7 @@ def play(policy: SearchPolicy, answer: Answer, *, window: int = 4, most: int = 2
 
 def cell(policy: SearchPolicy, concepts: tuple[str, ...], difficulty: str) -> dict[str, Any]:
     wanted = (sorted(concepts), difficulty)
-    (found,) = (each for each in policy.state()["cells"] if (each["concepts"], each["difficulty"]) == wanted)
+    (found,) = (each for each in policy.state()["map"]["cells"] if (each["concepts"], each["difficulty"]) == wanted)
     return dict(found)
 
 
@@ -160,8 +166,12 @@ def test_it_stops_once_the_map_is_known_and_says_so() -> None:
     assert len(requests) < 300
     assert state["stopped_by"] == "precision"
     assert "known as precisely" in state["note"]
-    known = [each["high"] < 0.5 or each["low"] > 0.5 or each["high"] - each["low"] <= 0.4 for each in state["cells"]]
+    known = [
+        each["high"] < 0.5 or each["low"] > 0.5 or each["high"] - each["low"] <= 0.4 for each in state["map"]["cells"]
+    ]
     assert sum(known) >= 0.95 * len(known)
+    assert state["map"]["held"] is True
+    assert state["map"]["known"] >= state["map"]["share"] == 0.95
     assert policy.ask(5) == []
     assert json.loads(json.dumps(state)) == state
 
@@ -187,6 +197,42 @@ def test_a_node_that_could_not_be_measured_is_asked_again_a_few_times_and_then_g
     assert cell(policy, ("loops",), "easy")["measured"] == 0
 
 
+@pytest.mark.parametrize("stranger", ["unknown", "not_out", "twice"])
+def test_an_outcome_of_what_was_not_asked_for_is_an_error_that_names_it(stranger: str) -> None:
+    policy = ADAPTIVE.build(context(nodes=30))
+    (request,) = policy.ask(1)
+    other = next(node.node_id for node in context().nodes if node.node_id != request.node_id)
+    wrong = {"unknown": "loops|impossible", "not_out": other, "twice": request.node_id}[stranger]
+    if stranger == "twice":
+        policy.tell(judged(request, True))
+    with pytest.raises(EnvironmentExecutionException, match=re.escape(repr(wrong))) as raised:
+        policy.tell(judged(replace(request, node_id=wrong), True))
+    assert (raised.value.code, raised.value.subject) == ("never_asked", wrong)
+    assert policy.state()["told"] == (stranger == "twice")
+
+
+ALONE = """
+import os
+from prismenv.contracts.policy import PolicyContext
+from prismenv.contracts.recipe import SearchSettings
+from prismenv.search.adaptive.entry import ADAPTIVE, THREADS
+from prismenv.search.adaptive.entry import THREADS
+from prismenv.search.cells import plan_cells
+nodes = plan_cells(["a"], ["easy"])
+ADAPTIVE.build(PolicyContext(nodes, SearchSettings(policy="adaptive"), 1, ("a",), ("easy",))).ask(1)
+print(len(os.listdir("/proc/self/task")), os.environ.get(THREADS))
+"""
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1 None"), ({THREADS: "1"}, "1 1")])
+def test_it_keeps_linear_algebra_to_one_thread_and_the_environment_as_it_was(given: dict[str, str], kept: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ended = subprocess.run(
+        [sys.executable, "-c", ALONE], env=clean | given, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout.split("\n")[0] == kept
+
+
 def test_where_nothing_can_be_measured_it_ends() -> None:
     policy = ADAPTIVE.build(context(nodes=1000))
     requests = play(policy, broken, window=8)
@@ -206,7 +252,7 @@ def test_answers_to_the_same_problem_count_less_and_come_to_an_end() -> None:
     (same, asked), (fresh, most) = policies
     assert asked < 60 < most
     assert same.state()["stopped_by"] == "exhausted"
-    widths = [each["high"] - each["low"] for policy in (same, fresh) for each in policy.state()["cells"]]
+    widths = [each["high"] - each["low"] for policy in (same, fresh) for each in policy.state()["map"]["cells"]]
     assert widths[0] > 2 * widths[1]
 
 
@@ -251,7 +297,7 @@ def test_mean_ability_is_known_with_fewer_calls_than_the_map() -> None:
         needed[objective] = len(play(policy, by_chance(lambda _: 0.5)))
         assert policy.state()["stopped_by"] == "precision"
     assert needed["ability"] < needed["threshold"] / 2
-    ability = policy.state()["ability"]
+    ability = policy.state()["map"]["ability"]
     assert ability["high"] - ability["low"] <= 0.2
     assert ability["rate"] == pytest.approx(0.5, abs=0.2)
 

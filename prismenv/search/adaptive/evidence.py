@@ -2,19 +2,21 @@
 
 Problems of one cell are not alike, so several answers to the same problem say less of the cell than answers to several
 problems. m answers to one problem count as m / (1 + (m - 1) r) answers, the design effect of clustered samples (Kish
-1965), with r the correlation within a problem. Answers to different problems are independent given the cell.
+1965), with r the correlation within a problem, which is learned (`correlation`). Answers to different problems are
+independent given the cell.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import log
 
+from prismenv.search.adaptive.correlation import USUAL, Pattern, effective_answers, next_answer
 from prismenv.words.nodes import NodeOutcome
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
 from prismenv.words.verdict import Fault
 
-CORRELATION = 0.5  # of answers to the same problem
 _MEASURED: tuple[Fault, ...] = ("none", "candidate")
 
 
@@ -92,7 +94,7 @@ class _Problem:
 class CellEvidence:
     """All that was measured of one cell."""
 
-    def __init__(self) -> None:
+    def __init__(self, correlation: float = USUAL) -> None:
         self._problems: dict[str, _Problem] = {}
         self.measured = 0  # answers as they are
         self.solved = 0
@@ -101,7 +103,10 @@ class CellEvidence:
         self.credits = 0.0  # problems that have partial credit
         self.credit_sum = 0.0  # of their mean credits
         self.credit_squares = 0.0
+        self.patterns: Counter[Pattern] = Counter()  # of problems with several answers
+        self.correlation = correlation
         self._once = 0  # problems with a single answer
+        self._once_solved = 0
         self._again = 0.0  # what an answer to a known problem brings, summed over answers
 
     def add(self, answer: Answer) -> None:
@@ -126,26 +131,34 @@ class CellEvidence:
         known = self._again / self.measured if self.measured else 1.0
         return fresh + (1 - fresh) * known
 
+    def recount(self, correlation: float) -> None:
+        """Take another correlation of answers to one problem."""
+        self.correlation = correlation
+        self.trials, self.effective_solved = float(self._once), float(self._once_solved)
+        self._again = self._once * next_answer(1, correlation)
+        for pattern, problems in sorted(self.patterns.items()):
+            self._weigh(*pattern, problems)
+
+    def _weigh(self, answers: int, solved: int, problems: int) -> None:
+        weight = problems * effective_answers(answers, self.correlation)
+        self.trials += weight
+        self.effective_solved += weight * solved / answers
+        self._again += problems * answers * next_answer(answers, self.correlation)
+
     def _count(self, problem: _Problem, sign: int) -> None:
         if not problem.answers:
             return
-        weight = sign * effective_answers(problem.answers)
-        self.trials += weight
-        self.effective_solved += weight * problem.solved / problem.answers
-        self._once += sign * (problem.answers == 1)
-        self._again += sign * problem.answers * next_answer(problem.answers)
+        self._weigh(problem.answers, problem.solved, sign)
+        if problem.answers == 1:
+            self._once += sign
+            self._once_solved += sign * problem.solved
+        else:
+            pattern = (problem.answers, problem.solved)
+            self.patterns[pattern] += sign
+            if not self.patterns[pattern]:
+                del self.patterns[pattern]
         if problem.credits:
             mean = problem.credit / problem.credits
             self.credits += sign
             self.credit_sum += sign * mean
             self.credit_squares += sign * mean * mean
-
-
-def effective_answers(answers: int) -> float:
-    """What so many answers to one problem count as."""
-    return answers / (1 + (answers - 1) * CORRELATION) if answers else 0.0
-
-
-def next_answer(answers: int) -> float:
-    """What one more answer to a problem brings that has so many."""
-    return effective_answers(answers + 1) - effective_answers(answers)

@@ -1,6 +1,5 @@
 """Integrals of one dimension: a normal belief about a logit, met by successes and failures."""
 
-from functools import cache
 from math import log, pi, sqrt
 
 import numpy as np
@@ -11,11 +10,8 @@ POINTS = 24
 _STEPS = 12
 
 
-@cache
-def _nodes() -> tuple[Array, Array]:
-    """Gauss-Hermite nodes and log weights for the standard normal."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(POINTS)
-    return nodes, np.log(weights / sqrt(2 * pi))
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(POINTS)  # Gauss-Hermite, for the standard normal
+_LOG_WEIGHTS = np.log(_WEIGHTS / sqrt(2 * pi))
 
 
 def sigmoid(value: Array) -> Array:
@@ -42,12 +38,11 @@ def tilted(mean: Array, variance: Array, solved: Array, trials: Array) -> tuple[
         curvature = 1 / variance + trials * chance * (1 - chance)
         step = ((mean - mode) / variance + solved - trials * chance) / curvature
         mode = mode + np.clip(step, -1.5, 1.5)
-    nodes, weights = _nodes()
     spread = 1.1 / np.sqrt(curvature)  # a little wider: the density is skewed
-    f = mode[:, None] + spread[:, None] * nodes
+    f = mode[:, None] + spread[:, None] * _NODES
     density = -0.5 * np.square(f - mean[:, None]) / variance[:, None]
     density += solved[:, None] * f - trials[:, None] * np.logaddexp(0.0, f)
-    density += 0.5 * np.square(nodes) + weights
+    density += 0.5 * np.square(_NODES) + _LOG_WEIGHTS
     weight = np.exp(density - density.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
     first = (weight * f).sum(axis=1)
@@ -56,5 +51,4 @@ def tilted(mean: Array, variance: Array, solved: Array, trials: Array) -> tuple[
 
 def expected_chance(mean: Array, variance: Array) -> Array:
     """The mean of sigmoid(f) for f ~ N(mean, variance)."""
-    nodes, weights = _nodes()
-    return np.asarray((sigmoid(mean[:, None] + np.sqrt(variance)[:, None] * nodes) * np.exp(weights)).sum(axis=1))
+    return np.asarray((sigmoid(mean[:, None] + np.sqrt(variance)[:, None] * _NODES) * np.exp(_LOG_WEIGHTS)).sum(axis=1))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from prismenv.contracts.abilitymap import MAP
 from prismenv.contracts.policy import PolicyContext, SearchPolicy
 from prismenv.search.adaptive.acquisition import (
     ability_gain,
@@ -24,12 +25,13 @@ from prismenv.search.adaptive.acquisition import (
     threshold_gain,
 )
 from prismenv.search.adaptive.cells import ability_cells
-from prismenv.search.adaptive.evidence import answers_of, next_answer
+from prismenv.search.adaptive.correlation import next_answer
+from prismenv.search.adaptive.evidence import answers_of
 from prismenv.search.adaptive.model import AbilityModel
 from prismenv.search.adaptive.moments import logit
 from prismenv.search.adaptive.reading import precision
-from prismenv.search.adaptive.summary import summarise
-from prismenv.words.errors import ConfigurationException
+from prismenv.search.adaptive.summary import learned, map_of
+from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.seeding import derive_random, derive_seed
 
@@ -69,6 +71,8 @@ class AdaptivePolicy(SearchPolicy):
         for outcome in context.reference:
             if (row := self._row.get(outcome.request.node_id)) is not None and self._settings.objective == "difference":
                 self.model.tell(row + len(self.cells), answers_of(outcome, fixed=self._fixed))
+        if self._settings.objective == "difference":
+            self.model.settle()
         order = derive_random(context.seed, "ties").sample(range(len(self.cells)), len(self.cells))
         self._tie = np.array(order)
         self._out: Counter[int] = Counter()
@@ -77,6 +81,7 @@ class AdaptivePolicy(SearchPolicy):
         self._failed: Counter[int] = Counter()
         self._closed: set[int] = set()
         self._asked = self._told = self._unmeasured = self._look_at = 0
+        self._doubted = False  # what is asked for was known, and is being learned anew before that is believed
         self.reason: Reason | None = None
 
     def ask(self, most: int) -> Sequence[NodeRequest]:
@@ -98,7 +103,9 @@ class AdaptivePolicy(SearchPolicy):
         return requests
 
     def tell(self, outcome: NodeOutcome) -> None:
-        row = self._row[outcome.request.node_id]
+        row = self._row.get(outcome.request.node_id)
+        if row is None or not self._out[row]:
+            raise _never_asked(outcome.request)
         self._told += 1
         self._out[row] -= 1
         answers = answers_of(outcome, fixed=self._fixed)
@@ -126,7 +133,8 @@ class AdaptivePolicy(SearchPolicy):
             "given_up": [self.cells[row].name for row in sorted(self._closed)],
             "stopped_by": self.reason,
             "note": "" if self.reason is None else _NOTES[self.reason].format(**self._words()),
-            **summarise(self.model, self._settings),
+            **learned(self.model),
+            MAP: map_of(self.model, self._settings, self._told, self.reason).model_dump(mode="json"),
         }
 
     def _words(self) -> dict[str, Any]:
@@ -166,7 +174,7 @@ class AdaptivePolicy(SearchPolicy):
         """Effective answers that one more request in each cell is expected to bring."""
         if self._fixed:
             fewest = [min(self._node_asked[node.node_id] for node in cell.nodes) for cell in self.cells]
-            return np.array([next_answer(asked) for asked in fewest])
+            return np.array([next_answer(asked, self.model.correlation) for asked in fewest])
         return np.array([self.model.evidence[row].gain() for row in range(len(self.cells))])
 
     def _spread(self, worth: Array) -> Array:
@@ -206,16 +214,32 @@ class AdaptivePolicy(SearchPolicy):
         """Stop when what is asked for is known, and still is once everything has been learned anew."""
         if self.reason is not None or self._told < self._look_at or self._told < self._enough():
             return
-        if precision(self.model.posterior, len(self.cells), self._settings):
-            self.model.refit()
-            if precision(self.model.posterior, len(self.cells), self._settings):
-                self.reason = "precision"
+        if self._doubted and self.model.learning:
+            return
+        known = precision(self.model.posterior, len(self.cells), self._settings)
+        if known and not self._doubted:
+            self._doubted = True
+            self.model.relearn()
+            return
+        if known:
+            self.reason = "precision"
+        elif self._doubted:
             self._look_at = self._told + _PATIENCE
+        self._doubted = False
 
     def _enough(self) -> int:
         """As many results as there are concepts and difficulties, and some: less is never the end."""
         concepts = {name for cell in self.cells for name in cell.concepts}
         return max(len(concepts) + len({cell.difficulty for cell in self.cells}), _FEWEST)
+
+
+def _never_asked(request: NodeRequest) -> EnvironmentExecutionException:
+    return EnvironmentExecutionException(
+        f"the adaptive search was told of node {request.node_id!r} (request {request.index}), which is not out: "
+        "expected the outcome of something that it asked for, told once",
+        code="never_asked",
+        subject=request.node_id,
+    )
 
 
 def _check(context: PolicyContext) -> None:

@@ -3,13 +3,16 @@
 Each cell's results stand as a site, a normal factor with precision `t` and precision times mean `v`, such that the
 cell's marginal has the moments that its exact binomial likelihood would give it (Minka 2001; Rasmussen and Williams,
 Gaussian Processes for Machine Learning, 3.6). `observe` mends one site and takes O(cells^2): a change of rank one.
-`refit` mends all of them until they rest, O(cells^3).
+`refit` mends all of them until they rest, in rounds of O(cells^3) between which results may be observed.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prismenv.search.adaptive.moments import tilted
+from prismenv.search.adaptive.triangles import solve_lower
 
 Array = NDArray[np.float64]
 _ROUNDS = 30
@@ -54,6 +57,10 @@ class Posterior:
         self._t[cell], self._v[cell] = t[0], v[0]
         self._shift(cell, *change)
 
+    def set_counts(self, solved: Array, trials: Array) -> None:
+        """Replace the effective counts of all cells; `refit` brings them to bear."""
+        self.solved, self.trials = solved.copy(), trials.copy()
+
     def set_partial(self, t: Array, v: Array) -> None:
         """Replace the normal factors of partial credit; `refit` brings them to bear."""
         self._partial_t, self._partial_v = t.copy(), v.copy()
@@ -62,12 +69,16 @@ class Posterior:
         """Replace the prior; `refit` brings it to bear."""
         self._prior_mean, self._prior = mean, covariance
 
-    def refit(self) -> None:
-        """Mend all sites at once until they rest, then what follows from them."""
+    def refit(self) -> Iterator[None]:
+        """Mend all sites at once until they rest, and what follows from them, pausing after each round.
+
+        Mean and covariance fit the sites at each pause.
+        """
         self._recompute()
         seen = np.flatnonzero(self.trials > 0)
         damping = 0.8
         for _ in range(_ROUNDS if len(seen) else 0):
+            yield
             before = self.mean.copy()
             t, v = self._sites(seen)
             self._t[seen] += damping * (t - self._t[seen])
@@ -99,7 +110,8 @@ class Posterior:
         t, v = self.sites
         seen = np.flatnonzero(t > 0)
         rows = self._prior[seen]
-        inner = rows[:, seen] + np.diag(1 / t[seen])
-        self.covariance = self._prior - rows.T @ np.linalg.solve(inner, rows)
-        self.covariance = 0.5 * (self.covariance + self.covariance.T)
+        inner = rows.copy() if len(seen) == len(t) else rows[:, seen]
+        inner[np.diag_indices_from(inner)] += 1 / t[seen]
+        white = solve_lower(np.asarray(np.linalg.cholesky(inner), dtype=float), rows)
+        self.covariance = self._prior - white.T @ white
         self.mean = self._prior_mean + self.covariance @ (v - t * self._prior_mean)

@@ -23,6 +23,7 @@ class Intervals:
 
     low: Array
     high: Array
+    middle: Array
     decided: NDArray[np.bool_]
 
     def known(self, half_width: float) -> float:
@@ -47,7 +48,9 @@ def cell_intervals(posterior: Posterior, count: int, threshold: float, confidenc
     low, high = sigmoid(mean - reach), sigmoid(mean + reach)
     low[((trials > 0) & (solved <= _ROUNDING)) | (low < _END)] = 0.0
     high[((trials > 0) & (solved >= trials - _ROUNDING)) | (high > 1 - _END)] = 1.0
-    return Intervals(low, high, (high < threshold) | (low > threshold))
+    return Intervals(
+        low, high, expected_chance(mean, posterior.variance[:count]), (high < threshold) | (low > threshold)
+    )
 
 
 def difference_intervals(posterior: Posterior, count: int, confidence: float) -> Intervals:
@@ -63,7 +66,7 @@ def difference_intervals(posterior: Posterior, count: int, confidence: float) ->
     reach = quantile(confidence) * np.sqrt(np.maximum(variance, 0.0))
     middle = chance[:count] - chance[count:]
     low, high = np.maximum(middle - reach, -1.0), np.minimum(middle + reach, 1.0)
-    return Intervals(low, high, (high < 0) | (low > 0))
+    return Intervals(low, high, middle, (high < 0) | (low > 0))
 
 
 def ability_interval(posterior: Posterior, count: int, confidence: float) -> tuple[float, float, float]:
@@ -75,19 +78,23 @@ def ability_interval(posterior: Posterior, count: int, confidence: float) -> tup
     return middle, max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
-def precision(posterior: Posterior, count: int, settings: SearchSettings) -> bool:
-    """True when the objective is known to what `search.stop` asks for; never where that is None."""
+def known_share(posterior: Posterior, count: int, settings: SearchSettings) -> float | None:
+    """The share of cells that is known as `search.stop` asks, for mean ability 0 or 1; None where it asks nothing."""
     stop = settings.stop
     if stop.interval is None:
-        return False
+        return None
     if settings.objective == "ability":
         _, low, high = ability_interval(posterior, count, stop.confidence)
-        return (high - low) / 2 <= stop.interval
+        return float((high - low) / 2 <= stop.interval)
     if settings.objective == "difference":
-        found = difference_intervals(posterior, count, stop.confidence)
-    else:
-        found = cell_intervals(posterior, count, settings.threshold, stop.confidence)
-    return found.known(stop.interval) >= stop.share
+        return difference_intervals(posterior, count, stop.confidence).known(stop.interval)
+    return cell_intervals(posterior, count, settings.threshold, stop.confidence).known(stop.interval)
+
+
+def precision(posterior: Posterior, count: int, settings: SearchSettings) -> bool:
+    """True when the objective is known to what `search.stop` asks for; never where that is None."""
+    known = known_share(posterior, count, settings)
+    return known is not None and known >= settings.stop.share
 
 
 def chance_under(posterior: Posterior, count: int, threshold: float) -> list[float]:

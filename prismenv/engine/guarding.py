@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prismenv.contracts.policy import SearchPolicy
+from prismenv.engine.blocked import door
 from prismenv.words.errors import EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 
@@ -23,6 +24,7 @@ class GuardedPolicy(SearchPolicy):
     def __init__(self, policy: SearchPolicy) -> None:
         self._policy = policy
 
+    @door
     def ask(self, most: int) -> Sequence[NodeRequest]:
         """At most `most` requests whose parts have the types that they should have; their indexes are not looked at."""
         with _policys_own("ask"):
@@ -35,17 +37,20 @@ class GuardedPolicy(SearchPolicy):
             _check(request)
         return requests
 
+    @door
     def tell(self, outcome: NodeOutcome) -> None:
         """Pass one outcome on."""
         with _policys_own("tell"):
             self._policy.tell(outcome)
 
     @property
+    @door
     def finished(self) -> bool:
         with _policys_own("finished"):
             return bool(self._policy.finished)
 
     @property
+    @door
     def total(self) -> int | None:
         with _policys_own("total"):
             total = self._policy.total
@@ -54,10 +59,12 @@ class GuardedPolicy(SearchPolicy):
         return total
 
     @property
+    @door
     def environments(self) -> Sequence[str]:
         with _policys_own("environments"):
             return tuple(self._policy.environments)
 
+    @door
     def state(self) -> Mapping[str, Any]:
         """What the policy tells of itself."""
         with _policys_own("state"):

@@ -14,6 +14,7 @@ from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.engine.blocked import door
 from prismenv.engine.planning import build_policy, find_policy, own_nodes, places_planned
 from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
@@ -41,6 +42,7 @@ class Prepared:
         return list(dict.fromkeys(role for config in self.configs.values() for role in config.agents))
 
 
+@door
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
     """Make each environment of the recipe once and see that it, its agents and its nodes are there."""
     entry = find_policy(recipe.search.policy, workspaces)

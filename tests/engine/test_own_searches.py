@@ -102,7 +102,7 @@ def test_a_phase_that_proposes_for_ever_ends_with_its_iterations(play: Play) -> 
 def test_a_phase_that_never_proposes_ends_at_once(play: Play) -> None:
     report = play(phase("def select_node(self): return None"), "prismbench")
     assert report.progress["done"] == 0
-    assert report.status == "finished"
+    assert (report.status, report.note) == ("failed", "the search asked for no node at all")
 
 
 @pytest.mark.parametrize(

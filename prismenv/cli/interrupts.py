@@ -3,8 +3,8 @@
 Theory of operation. Two things hear each signal. The event loop drains, aborts or cancels the run, as it is asked.
 A handler of Python's runs at once, in the midst of whatever runs, and counts what the loop has not answered yet. Where
 that is more than one, or the loop has not answered for PATIENCE_SECONDS (an alarm tells), it ends the code that keeps
-the loop by raising CodeStopped in it; see `prismenv/engine/blocked.py`. Code that goes on in spite of that ends with the
-process, as by a kill: nodes that were finished are stored, and the run can be resumed.
+the loop by raising CodeStopped in it; see `prismenv/engine/blocked.py`. Code that goes on in spite of that ends with
+the process, as by a kill: nodes that were finished are stored, and the run can be resumed.
 """
 
 import os

@@ -11,7 +11,7 @@ from typing import Any
 from prismenv.contracts.policy import SearchPolicy
 from prismenv.engine.blocked import door
 from prismenv.words.errors import EnvironmentException, EnvironmentExecutionException
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome, NodeRequest, wrong_option
 
 
 class GuardedPolicy(SearchPolicy):
@@ -89,6 +89,8 @@ def _check(request: NodeRequest) -> None:
         if not right:
             found = getattr(request, part)
             raise _broken(f"gave a request with the {part} {found!r:.80}; expected {expected}")
+    if (wrong := wrong_option(request.options)) is not None:
+        raise _broken(f"gave a request with {wrong}")
 
 
 def _is_whole(found: object) -> bool:

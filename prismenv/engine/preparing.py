@@ -1,7 +1,7 @@
 """What has to be right before a run starts."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,10 @@ from prismenv.engine.planning import build_policy, find_policy, own_nodes, place
 from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
+from prismenv.finding.recipes import resolve_phases
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
+from prismenv.words.nodes import wrong_option
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Prepared:
 async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) -> Prepared:
     """Make each environment of the recipe once and see that it, its agents and its nodes are there."""
     entry = find_policy(recipe.search.policy, workspaces)
+    if (wrong := wrong_option(recipe.options)) is not None:
+        raise ConfigurationException(f"options: found {wrong}", code="wrong_option").at("options")
     await services.interface.require_access()
     own: tuple[PlannedNode, ...] | None = None
     configs: dict[str, EnvironmentConfig] = {}
@@ -56,9 +60,34 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
     policy = build_policy(recipe, entry, own, workspaces, reference)
     for name in policy.environments:
         if name not in configs:
-            async with _made(name, recipe, services, workspaces) as environment:
-                configs[name] = environment.config
+            with _of_a_phase(name, recipe, workspaces if entry.phased else None):
+                async with _made(name, recipe, services, workspaces) as environment:
+                    configs[name] = environment.config
     return Prepared(configs, policy, own is not None, places_planned(recipe, own, workspaces))
+
+
+@contextmanager
+def _of_a_phase(name: str, recipe: Recipe, phased: WorkspaceSet | None) -> Iterator[None]:
+    """A role without a model is told with the phase whose environment asks it, and with the line to add.
+
+    `phased`: where the search's phases are found, None for a search without.
+    """
+    try:
+        yield
+    except ConfigurationException as error:
+        if error.code != "no_model":
+            raise
+        plans = resolve_phases(recipe, phased) if phased is not None else ()
+        phases = [plan.name for plan in plans if plan.block.environment.name == name]
+        model = next(iter(recipe.models.values()), "PROVIDER/MODEL")
+        raise ConfigurationException(
+            f"{', '.join(phases) or 'the search'} measures with {name}, not with the recipe's {recipe.environment}, "
+            f"and it asks the role {error.subject!r}, which has no model",
+            code=error.code,
+            subject=error.subject,
+            hint=f"Add to the recipe's models the line `{error.subject}: {model}`, or let the phase measure with "
+            "another environment (`environment: {name: ...}` in the file that search.phases names).",
+        ) from error
 
 
 @asynccontextmanager

@@ -289,7 +289,7 @@ def test_a_budget_that_was_spent_on_nothing_is_a_failure() -> None:
 class Silent(Adaptive):
     """Finished before it asked."""
 
-    def ask(self, most: int) -> Sequence[NodeRequest]:  # noqa: ARG002 - the contract's parameter
+    def ask(self, most: int) -> Sequence[NodeRequest]:
         return ()
 
     @property

@@ -26,7 +26,7 @@ from prismenv.search.phased.phase import Phase, PhaseSetup
 from prismenv.search.phased.progress import PhaseProgress
 from prismenv.search.tree import SearchTree, TreeNode
 from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome, NodeRequest, wrong_option
 from prismenv.words.seeding import derive_random, derive_seed
 
 Kinds = Mapping[str, Callable[[PhaseSetup], Phase]]  # by name of the phase
@@ -164,6 +164,8 @@ class PhasedPolicy(SearchPolicy):
         options = self._called("evaluate_node", node)
         if not isinstance(options, Mapping):
             raise self._broken("evaluate_node", f"gave {options!r:.80}; expected options of execute_node")
+        if (wrong := wrong_option(options)) is not None:
+            raise self._broken("evaluate_node", f"gave {wrong}")
         request = NodeRequest(
             index=self._asked,
             node_id=node.node_id,

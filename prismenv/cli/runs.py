@@ -8,10 +8,10 @@ from typing import Annotated, TextIO
 import typer
 
 from prismenv.cli.archive import store_of
-from prismenv.cli.drawing import console, table
+from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
-from prismenv.cli.reporting import run_row, show_summary
+from prismenv.cli.reporting import show_runs, show_summary
 from prismenv.cli.terminal import data_output
 from prismenv.cli.watch import register as register_watch
 from prismenv.contracts.archive import RunRecord
@@ -19,8 +19,6 @@ from prismenv.engine.exports import ExportFormat, export_run
 from prismenv.engine.summaries import find_run, prune_runs, summarise_run
 from prismenv.words.errors import ConfigurationException, StorageException
 
-COLUMNS = ("run", "name", "environment", "status", "started", "nodes", "seed")
-NUMERIC = ("nodes", "seed")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of one.")]
 EPILOG = """Examples:
 
@@ -65,7 +63,7 @@ def list_runs(as_json: JsonOption = False, store: StoreOption = None, workspace:
     if as_json:
         print_json([_row(run) for run in found])
     elif found:
-        console().draw(table("runs", COLUMNS, map(run_row, found), numeric=NUMERIC, whole=("run",)))
+        show_runs(console(), "runs", found)
     for run in found:
         if run.status == "damaged":
             print_error(f"{run.run_id}: {run.note}")
@@ -132,7 +130,7 @@ def prune(
         return
     title = "would be removed" if dry_run else "removed"
     if pruning.removed:
-        console().draw(table(title, COLUMNS, map(run_row, pruning.removed), numeric=NUMERIC, whole=("run",)))
+        show_runs(console(), title, pruning.removed)
     else:
         console().say("no run is to be removed")
     if pruning.answers:

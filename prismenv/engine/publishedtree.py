@@ -45,6 +45,8 @@ def read_tree(path: Path) -> Survey:
             path, "a pickled tree is a program and is never read", "Save it as JSON: the service's /tree gives it."
         )
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise _bad(path, "it is no regular file")
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _bad(path, "there is no such file") from error

@@ -423,3 +423,31 @@ def test_suites_are_tried_with_stubs_when_asked_to(desk: Desk) -> None:
         ("stub_passes", "a stub that returns None passes it")
     ]
     assert "2 suites were tried with stubs; 1 are passed by one" in answer.stderr
+
+
+def test_names_in_csv_have_no_control_characters_and_are_no_formulas(desk: Desk) -> None:
+    for run in ("run-a", "run-b"):
+        desk.run(run, every_third, concepts=("=cmd|' /C calc'!A0",))
+        desk.run(f"{run}2", every_third, concepts=("\x1b[2Jloops\nnext\x9b",))
+    for words in (("report", "{}"), ("compare", "run-a{}", "run-b{}")):
+        for end in ("", "2"):
+            sources = [word.format("run-a" + end if word == "{}" else end) for word in words]
+            text = desk(*sources, "--format", "csv").stdout
+            names = {row["name"] for row in csv.DictReader(io.StringIO(text)) if row["kind"] == "concept"}
+            assert names == ({r"\x1b[2Jloops\nnext\x9b"} if end else {"'=cmd|' /C calc'!A0"}), sources
+            assert not any(ord(letter) < 32 for letter in text.replace("\n", ""))
+
+
+def test_runs_whose_names_have_no_room_in_a_table_are_listed_with_whole_names(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.run("run-abcdef123456", every_third, name="a-name-that-is-long-enough-to-need-most-of-a-line")
+    for columns in ("80", "120", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = desk("runs", "list").stdout
+        for part in (
+            "run-abcdef123456",
+            "a-name-that-is-long-enough-to-need-most-of-a-line",
+            "environment_coding_challenge",
+        ):
+            assert part in shown, columns

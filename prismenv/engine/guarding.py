@@ -73,6 +73,20 @@ class GuardedPolicy(SearchPolicy):
             raise _broken(f"gave the state {state!r:.80}; expected a mapping")
         return state
 
+    @door
+    def tree_json(self) -> Mapping[str, Any] | None:
+        """The tree that the policy searched; None where it keeps none."""
+        with _policys_own("tree_json"):
+            tree = self._policy.tree_json()
+        nodes = tree.get("nodes") if isinstance(tree, Mapping) else None
+        if tree is not None and not (isinstance(nodes, Sequence) and all(map(_is_node, nodes))):
+            raise _broken(f"gave the tree {tree!r:.80}; expected a mapping with nodes that have ids, or None")
+        return tree
+
+
+def _is_node(found: object) -> bool:
+    return isinstance(found, Mapping) and isinstance(found.get("id"), str)
+
 
 def _check(request: NodeRequest) -> None:
     parts = {

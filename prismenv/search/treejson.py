@@ -37,6 +37,7 @@ class _NodeRecord(MappingModel):
     challenge_description: _Text = ""
     measured: int | None = Field(default=None, ge=0)
     variant: int | None = Field(default=None, ge=0)
+    left_out: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
 
 class _TreeRecord(MappingModel):
@@ -47,7 +48,7 @@ class _TreeRecord(MappingModel):
 
 
 def tree_to_json(tree: SearchTree) -> dict[str, Any]:
-    """The tree as plain JSON; a node's name is its id. `measured`, `variant` and `max_concepts` are ours."""
+    """The tree as plain JSON; a node's name is its id. `measured`, `variant`, `left_out`, `max_concepts` are ours."""
     return {
         "nodes": [_node_json(node) for node in tree],
         "concepts": list(tree.concepts),
@@ -69,6 +70,7 @@ def _node_json(node: TreeNode) -> dict[str, Any]:
         "variant": node.variant,
         "phase": node.phase,
         "run_results": list(node.results),
+        "left_out": dict(node.left_out),
         "parents": [parent.node_id for parent in node.parents],
         "children": [child.node_id for child in node.children],
     }
@@ -116,6 +118,7 @@ def _nodes(tree: SearchTree, records: Mapping[str, _NodeRecord], where: str) -> 
             raise _wrong(where, f"the node {name!r} is the variant {variant} of {node.node_id!r} a second time")
         node.depth, node.visits, node.value = each.depth, each.visits, each.value
         node.results, node.description = each.run_results, each.challenge_description
+        node.left_out = each.left_out
         node.measured = len(each.run_results) if each.measured is None else each.measured
         nodes[name] = node
     return nodes

@@ -48,4 +48,5 @@ PRISMBENCH = PolicyEntry(
     "Maps abilities, looks for what is hard, and measures that in depth, in the phases of an experiment.",
     build_prismbench,
     phased=True,
+    keeps_tree=True,
 )

@@ -25,6 +25,7 @@ from prismenv.search.phased.evidence import Evidence
 from prismenv.search.phased.phase import Phase, PhaseSetup
 from prismenv.search.phased.progress import PhaseProgress
 from prismenv.search.tree import SearchTree, TreeNode
+from prismenv.search.treejson import tree_to_json
 from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest, wrong_option
 from prismenv.words.seeding import derive_random, derive_seed
@@ -108,6 +109,9 @@ class PhasedPolicy(SearchPolicy):
         if not self._over:
             phases.append(self._progress.to_json())
         return {"phases": phases, "nodes": len(self.tree), "measured": sum(1 for node in self.tree if node.measured)}
+
+    def tree_json(self) -> Mapping[str, Any]:
+        return tree_to_json(self.tree)
 
     def _begin(self, number: int) -> None:
         plan = self._context.phases[number]

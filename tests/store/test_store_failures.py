@@ -59,7 +59,7 @@ def test_a_file_that_is_no_database_is_not_touched(file: Path) -> None:
 def test_a_damaged_file_is_named(file: Path, store, make_run, make_node) -> None:
     store.save_run(make_run())
     for index in range(50):
-        store.save_node("run-1", make_node(index))
+        store.save_nodes("run-1", [make_node(index)])
     store.close()
     content = bytearray(file.read_bytes())
     content[4096:] = b"\x55" * (len(content) - 4096)
@@ -72,7 +72,7 @@ def test_a_damaged_file_is_named(file: Path, store, make_run, make_node) -> None
 
 def test_a_row_changed_by_hand_is_named_by_run_and_node(file: Path, store, make_run, make_node) -> None:
     store.save_run(make_run())
-    store.save_node("run-1", make_node(0))
+    store.save_nodes("run-1", [make_node(0)])
     with closing(sqlite3.connect(file)) as other:
         other.execute("""UPDATE attempts SET record = '{"attempt_num": "many"}'""")
         other.commit()
@@ -194,7 +194,7 @@ if sys.argv[2] == "limit":
 written = 0
 def save(size):
     request = NodeRequest(written, "a", ("a",), "easy", 1)
-    store.save_node("run-1", NodeRecord(NodeOutcome(request, ChallengeResults(success=True, data="x" * size))))
+    store.save_nodes("run-1", [NodeRecord(NodeOutcome(request, ChallengeResults(success=True, data="x" * size)))])
 try:
     while written < 1000:
         save(5000)
@@ -222,7 +222,7 @@ def test_a_file_that_may_not_grow_is_named_and_finished_nodes_stay(file: Path, m
     says_full_and_loses_nothing(file, "limit", {"store_full", "store_io"})
     with closing(open_store(file)) as again:
         done = len(list(again.nodes("run-1")))
-        again.save_node("run-1", make_node(done))
+        again.save_nodes("run-1", [make_node(done)])
         assert len(list(again.nodes("run-1"))) == done + 1
 
 

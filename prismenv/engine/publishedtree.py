@@ -21,7 +21,7 @@ from prismenv.engine.outcomes import fault_of_result
 from prismenv.engine.survey import Survey
 from prismenv.finding.complaints import complaints, dotted
 from prismenv.search.cells import node_name
-from prismenv.search.treejson import tree_from_json
+from prismenv.search.treejson import tree_from_json, uncollected
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
@@ -50,7 +50,8 @@ def read_tree(path: Path) -> Survey:
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise _bad(path, "it is no regular file")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        with uncollected():
+            document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _bad(path, "there is no such file") from error
     except OSError as error:

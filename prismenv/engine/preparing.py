@@ -19,7 +19,7 @@ from prismenv.engine.planning import build_policy, find_policy, own_nodes, place
 from prismenv.engine.reference import reference_outcomes
 from prismenv.finding.benchfiles import environment_block
 from prismenv.finding.discovery import load_environments
-from prismenv.finding.recipes import resolve_phases
+from prismenv.finding.recipes import resolve_following, resolve_phases
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import wrong_option
@@ -60,7 +60,7 @@ async def prepare(recipe: Recipe, services: Services, workspaces: WorkspaceSet) 
     policy = build_policy(recipe, entry, own, workspaces, reference)
     for name in policy.environments:
         if name not in configs:
-            with _of_a_phase(name, recipe, workspaces if entry.phased else None):
+            with _of_a_phase(name, recipe, workspaces if entry.phased or recipe.search.then else None):
                 async with _made(name, recipe, services, workspaces) as environment:
                     configs[name] = environment.config
     return Prepared(configs, policy, own is not None, places_planned(recipe, own, workspaces))
@@ -77,7 +77,8 @@ def _of_a_phase(name: str, recipe: Recipe, phased: WorkspaceSet | None) -> Itera
     except ConfigurationException as error:
         if error.code != "no_model":
             raise
-        plans = resolve_phases(recipe, phased) if phased is not None else ()
+        resolve = resolve_following if recipe.search.then else resolve_phases
+        plans = resolve(recipe, phased) if phased is not None else ()
         phases = [plan.name for plan in plans if plan.block.environment.name == name]
         model = next(iter(recipe.models.values()), "PROVIDER/MODEL")
         raise ConfigurationException(

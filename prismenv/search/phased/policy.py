@@ -36,13 +36,14 @@ MOST_REPEATS = 2  # so often a node is asked for again that could not be measure
 
 
 class PhasedPolicy(SearchPolicy):
-    """Goes through the context's phases; each name's kind is one of `kinds`.
+    """Goes through the context's phases; each name's kind is one of `kinds`. `known` are outcomes of nodes that were
+    measured before, which the tree begins with.
 
     ConfigurationException where there is no phase, one has no kind, or the context brings nodes of its own instead of
     concepts and difficulties.
     """
 
-    def __init__(self, context: PolicyContext, kinds: Kinds) -> None:
+    def __init__(self, context: PolicyContext, kinds: Kinds, *, known: Sequence[NodeOutcome] = ()) -> None:
         if not context.phases:
             raise ConfigurationException(
                 f"search.policy {context.settings.policy!r} needs phases: name an experiment", code="no_phases"
@@ -57,6 +58,9 @@ class PhasedPolicy(SearchPolicy):
         self._asked = 0
         self._over = False
         self._done: list[PhaseProgress] = []
+        for outcome in known:
+            node, _ = self.tree.add(outcome.request.concepts, outcome.request.difficulty)
+            node.measured += bool(self._evidence.add(node, outcome))
         self._begin(0)
 
     @property

@@ -32,12 +32,10 @@ import yaml
 from prismenv.contracts.archive import Store
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.planning import build_policy, find_policy
-from prismenv.engine.runner import Pace, Runner, RunnerHooks
-from prismenv.engine.switch import StopSwitch
+from prismenv.engine.runtree import play_again
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
-from prismenv.search.treejson import tree_to_json
 from prismenv.store.database import open_store
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome
 
 ENVIRONMENT = """\
 import os
@@ -165,11 +163,8 @@ class Bench:
     def tree(self, recipe: Recipe, told: list[NodeOutcome]) -> dict[str, Any]:
         """The tree that a policy has when it was told all that."""
         policy = build_policy(recipe, find_policy(recipe.search.policy, self.workspaces), None, self.workspaces)
-        hooks = RunnerHooks(lambda: None, lambda: None, lambda _: None, lambda _: None, lambda _: None)
-        runner = Runner(policy, never, hooks, StopSwitch(), Pace(1, recipe.search.window))
-        for outcome in told:
-            runner.replay(outcome)
-        return tree_to_json(policy.tree)  # type: ignore[attr-defined]  # both policies here have one
+        play_again(policy, told, recipe.search.window)
+        return dict(policy.tree_json() or {})
 
     def _wait(self, process: subprocess.Popen[bytes], seconds: float | None) -> int | None:
         """The exit code; None where it did not end within the time and was killed."""
@@ -185,11 +180,6 @@ class Bench:
     def _lines(self) -> int:
         path = self.folder / "ledger"
         return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
-
-
-async def never(request: NodeRequest) -> NodeOutcome | None:
-    """Nothing is executed while outcomes are read."""
-    raise RuntimeError(request.node_id)
 
 
 def outcomes(store: Store, run_id: str) -> list[NodeOutcome]:

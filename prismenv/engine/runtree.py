@@ -8,7 +8,7 @@ them by fault.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
@@ -59,7 +59,7 @@ def write_run_tree(store: Store, run_id: str, workspaces: WorkspaceSet, out: Tex
     if entry is not None and entry.keeps_tree:
         reference = reference_outcomes(recipe.search.reference, store)
         policy = build_policy(recipe, entry, None, workspaces, reference)
-        _play(policy, _taken(store, run, measured), recipe.search.window)
+        play_again(policy, _taken(store, run, measured), recipe.search.window)
         tree = policy.tree_json() or _flat(recipe, measured, workspaces)
     else:
         for _ in _taken(store, run, measured):
@@ -77,8 +77,11 @@ def _taken(store: Store, run: RunRecord, measured: dict[str, _Measured]) -> Iter
         yield replace(outcome, replayed=True)
 
 
-def _play(policy: SearchPolicy, outcomes: Iterator[NodeOutcome], window: int) -> None:
-    """Tell the policy what was stored, as a resumed run does, and run nothing."""
+def play_again(policy: SearchPolicy, outcomes: Iterable[NodeOutcome], window: int) -> None:
+    """Tell the policy what was stored, in index order, as a resumed run does, and run nothing.
+
+    ConfigurationException (`run_diverged`) where it asks for something else.
+    """
     hooks = RunnerHooks(
         gate=lambda: None,
         broken=lambda: None,

@@ -30,15 +30,12 @@ from typing import Any
 import yaml
 
 from prismenv.contracts.archive import Store
-from prismenv.contracts.policy import PolicyContext, SearchPolicy
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.planning import build_policy, find_policy
-from prismenv.engine.runner import Pace, Runner, RunnerHooks
-from prismenv.engine.switch import StopSwitch
+from prismenv.engine.runtree import play_again
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
-from prismenv.search.treejson import tree_to_json
 from prismenv.store.database import open_store
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome
 
 ENVIRONMENT = """\
 import os
@@ -171,20 +168,9 @@ class Bench:
 
     def tree(self, recipe: Recipe, told: list[NodeOutcome]) -> dict[str, Any]:
         """The tree that a policy has when it was told all that; of one without a tree, what it says of itself."""
-        own: list[SearchPolicy] = []
-        entry = find_policy(recipe.search.policy, self.workspaces)
-
-        def build(context: PolicyContext) -> SearchPolicy:
-            own.append(entry.build(context))
-            return own[-1]
-
-        policy = build_policy(recipe, replace(entry, build=build), None, self.workspaces)
-        hooks = RunnerHooks(lambda: None, lambda: None, lambda _: None, lambda _: None, lambda _: None)
-        runner = Runner(policy, never, hooks, StopSwitch(), Pace(1, recipe.search.window))
-        for outcome in told:
-            runner.replay(outcome)
-        tree = getattr(own[0], "tree", None)
-        return dict(policy.state()) if tree is None else tree_to_json(tree)
+        policy = build_policy(recipe, find_policy(recipe.search.policy, self.workspaces), None, self.workspaces)
+        play_again(policy, told, recipe.search.window)
+        return dict(policy.tree_json() or policy.state())
 
     def _wait(self, process: subprocess.Popen[bytes], seconds: float | None) -> int | None:
         """The exit code; None where it did not end within the time and was killed."""
@@ -200,11 +186,6 @@ class Bench:
     def _lines(self) -> int:
         path = self.folder / "ledger"
         return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
-
-
-async def never(request: NodeRequest) -> NodeOutcome | None:
-    """Nothing is executed while outcomes are read."""
-    raise RuntimeError(request.node_id)
 
 
 def outcomes(store: Store, run_id: str) -> list[NodeOutcome]:

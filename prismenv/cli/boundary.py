@@ -7,7 +7,8 @@ import typer
 from typer.core import TyperGroup
 
 from prismenv.cli.log import open_log
-from prismenv.cli.terminal import EXIT_BROKEN_PIPE, EXIT_INFRASTRUCTURE, EXIT_USAGE, complain
+from prismenv.cli.terminal import EXIT_BROKEN_PIPE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, EXIT_USAGE, complain
+from prismenv.engine.blocked import CodeStopped, code_stopped
 from prismenv.words.errors import BudgetException, ConfigurationException, EnvironmentException, RegistryException
 
 # A run or a store that was named and is not there is a slip of the user's, though it is the store that tells of it.
@@ -22,12 +23,14 @@ class Commands(TyperGroup):
         try:
             open_log(os.environ)
             return super().invoke(ctx)
-        except (OSError, EnvironmentException, BaseExceptionGroup) as error:
+        except (OSError, EnvironmentException, CodeStopped, BaseExceptionGroup) as error:
             raise typer.Exit(_explain(_single(error))) from error
 
 
 def _single(error: BaseException) -> BaseException:
-    """The one error that a group stands for: the first of ours in it, else the first."""
+    """The one error that a group stands for: an interrupt, else the first of ours in it, else the first."""
+    if (stopped := code_stopped(error)) is not None:
+        return stopped
     while isinstance(error, BaseExceptionGroup):
         ours = [inner for inner in error.exceptions if isinstance(inner, EnvironmentException)]
         error = (ours or error.exceptions)[0]
@@ -38,6 +41,9 @@ def _explain(error: BaseException) -> int:
     """Say what went wrong, and which exit code that is. What nobody foresaw is raised again."""
     if isinstance(error, BrokenPipeError):
         return EXIT_BROKEN_PIPE
+    if isinstance(error, CodeStopped):
+        complain(str(error))
+        return EXIT_INTERRUPTED
     if isinstance(error, EnvironmentException):
         complain(str(error))
         usage = isinstance(error, ConfigurationException | RegistryException | BudgetException)

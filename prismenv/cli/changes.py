@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prismenv.contracts.transport import ProviderEntry
+from prismenv.store.naming import check_name
 from prismenv.words.errors import ConfigurationException
 
 
@@ -35,6 +36,8 @@ def _located(text: str, folder: Path, providers: Mapping[str, ProviderEntry]) ->
         case ["data"] | ["search", "tree"]:
             value = _existing(value, folder) or value
         case ["output", "store"] | ["record"] if value.strip() not in ("", "~", "null") and "://" not in value:
+            if key.strip() == "output.store":
+                check_name(value)
             value = str(folder / Path(value).expanduser())
         case ["models", _]:
             name, _, model = value.partition("/")

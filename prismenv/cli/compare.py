@@ -14,7 +14,7 @@ from prismenv.cli.report import FormatOption
 from prismenv.cli.sources import opened, survey_of
 from prismenv.cli.terminal import data_output
 from prismenv.engine.comparison import CONTRAST_COLUMNS, Contest, compare_surveys, contrast_rows
-from prismenv.engine.exports import csv_cell
+from prismenv.engine.exports import csv_name
 
 TOGETHER = ","  # between runs that are repetitions of one another
 EPILOG = """The first run is what the others are compared with. Problems that both measured are compared one by one;
@@ -68,7 +68,7 @@ def _write_csv(contest: Contest) -> None:
     writer = csv.writer(data_output(), lineterminator="\n")
     writer.writerow(CONTRAST_COLUMNS)
     for row in contrast_rows(contest):
-        writer.writerow([csv_cell(row[column]) for column in CONTRAST_COLUMNS])
+        writer.writerow([csv_name(row[column]) for column in CONTRAST_COLUMNS])
 
 
 def register(app: typer.Typer, name: str) -> None:

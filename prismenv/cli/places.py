@@ -7,6 +7,7 @@ import typer
 
 from prismenv.engine.location import store_location
 from prismenv.finding.workspace import WorkspaceSet, find_workspaces
+from prismenv.store.naming import check_name
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -32,5 +33,6 @@ def workspaces_of(workspace: Path | None) -> WorkspaceSet:
 def located(store: str | None, workspaces: WorkspaceSet) -> str:
     """Where the store is: a path on the command line is within the current folder, and not the project's."""
     if store is not None and "://" not in store:
+        check_name(store)
         store = str(Path(store).expanduser().absolute())
     return store_location(store, workspaces)

@@ -15,7 +15,7 @@ from prismenv.cli.surveypage import PageOptions, survey_page
 from prismenv.cli.terminal import data_output
 from prismenv.contracts.archive import Store
 from prismenv.contracts.recipe import Recipe
-from prismenv.engine.exports import csv_cell
+from prismenv.engine.exports import csv_name
 from prismenv.engine.suitecheck import SuiteCheck, try_stubs
 from prismenv.engine.survey import AREA_COLUMNS, Survey, area_rows
 from prismenv.isolation.choice import open_sandbox, usual_workers
@@ -88,7 +88,7 @@ def _write_csv(survey: Survey) -> None:
     writer = csv.writer(data_output(), lineterminator="\n")
     writer.writerow(AREA_COLUMNS)
     for row in area_rows(survey):
-        writer.writerow([csv_cell(row[column]) for column in AREA_COLUMNS])
+        writer.writerow([csv_name(row[column]) for column in AREA_COLUMNS])
 
 
 def register(app: typer.Typer, name: str) -> None:

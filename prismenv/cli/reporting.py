@@ -1,7 +1,7 @@
 """A run's result for people: tables, pass@k, what was left out, and where the results are."""
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -112,6 +112,23 @@ def show_summary(screen: Screen, summary: RunSummary) -> None:
         lines.append(SIMULATED)
     for line in lines:
         screen.say(line)
+
+
+RUN_COLUMNS = ("run", "name", "environment", "status", "started", "nodes", "seed")
+
+
+def show_runs(screen: Screen, title: str, runs: Sequence[RunRecord]) -> None:
+    """Runs as a table; where that has no room for a name as it is, a line or two for each run."""
+    rows = [run_row(run) for run in runs]
+    drawn = table(title, RUN_COLUMNS, rows, numeric=("nodes", "seed"), whole=("run",))
+    if screen.fits(drawn):
+        screen.draw(drawn)
+        return
+    screen.say(title, "bold")
+    for run, name, environment, status, started, nodes, seed in rows:
+        screen.say(f"{run}  {started}  {status}, {nodes} nodes")
+        screen.say(f"  {name}, {environment}, seed {seed}")
+    screen.say()
 
 
 def run_row(run: RunRecord) -> tuple[str, ...]:

@@ -1,10 +1,9 @@
 """`prismenv run`: a recipe, shown while it runs."""
 
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, redirect_stdout
+from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +13,9 @@ import typer
 
 from prismenv.cli.changes import located_changes, option_changes
 from prismenv.cli.drawing import console
+from prismenv.cli.interrupts import stopped_by_signals
 from prismenv.cli.live import Watcher, open_watcher
-from prismenv.cli.output import print_error, print_json
+from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, workspaces_of
 from prismenv.cli.reporting import show_report
 from prismenv.cli.terminal import EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, data_output
@@ -144,36 +144,12 @@ async def _campaign(loaded: LoadedRecipe, workspaces: WorkspaceSet, watcher: Wat
         except BrokenPipeError:  # nobody reads any more: stop in order, so that the run can be resumed
             stop.abort()
 
-    async with _stopped_by_signals(stop):
+    async with stopped_by_signals(stop):
         with loaded.placing():
             return await run_campaign(
                 loaded.recipe, workspaces=workspaces, folder=loaded.folder, sink=sink, resume=resume, stop=stop
             )
     raise KeyboardInterrupt
-
-
-@asynccontextmanager
-async def _stopped_by_signals(stop: StopSwitch) -> AsyncIterator[None]:
-    """The first interrupt drains, the second aborts, a third cancels; a request to terminate aborts at once."""
-    async with anyio.create_task_group() as tasks:
-        await tasks.start(_watch_signals, stop, tasks.cancel_scope)
-        yield
-        tasks.cancel_scope.cancel()
-
-
-async def _watch_signals(
-    stop: StopSwitch, everything: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]
-) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        task_status.started()
-        async for number in received:
-            if stop.aborted:
-                everything.cancel()
-            elif number == signal.SIGTERM or stop.draining:
-                stop.abort()
-            else:
-                stop.drain()
-                print_error("finishing what runs; press Ctrl-C again to stop now")
 
 
 def _exit_code(report: RunReport) -> int:

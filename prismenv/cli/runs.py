@@ -1,26 +1,27 @@
 """`prismenv runs`: what is in the store."""
 
+import sys
 import time
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
 from prismenv.cli.archive import store_of
-from prismenv.cli.drawing import console, table
+from prismenv.cli.drawing import console
+from prismenv.cli.newfile import new_file
 from prismenv.cli.output import print_error, print_json
-from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
-from prismenv.cli.reporting import run_row, show_summary
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, workspaces_of
+from prismenv.cli.reporting import show_runs, show_summary
 from prismenv.cli.terminal import data_output
 from prismenv.cli.watch import register as register_watch
 from prismenv.contracts.archive import RunRecord
 from prismenv.engine.exports import ExportFormat, export_run
+from prismenv.engine.runtree import write_run_tree
 from prismenv.engine.summaries import find_run, prune_runs, summarise_run
-from prismenv.words.errors import ConfigurationException, StorageException
+from prismenv.words.errors import StorageException
 
-COLUMNS = ("run", "name", "environment", "status", "started", "nodes", "seed")
-NUMERIC = ("nodes", "seed")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the beginning of one.")]
 EPILOG = """Examples:
 
@@ -29,11 +30,15 @@ EPILOG = """Examples:
   prismenv runs show run-1a2b
   prismenv runs watch run-1a2b
   prismenv runs export run-1a2b --format csv --output attempts.csv
+  prismenv runs tree run-1a2b --output tree.json
   prismenv runs prune --keep 20 --dry-run
 """
 
 runs = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, epilog=EPILOG, help="List, show, watch, export and prune stored runs."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog=EPILOG,
+    help="List, show, watch, export and prune stored runs, or write their trees.",
 )
 
 
@@ -65,7 +70,7 @@ def list_runs(as_json: JsonOption = False, store: StoreOption = None, workspace:
     if as_json:
         print_json([_row(run) for run in found])
     elif found:
-        console().draw(table("runs", COLUMNS, map(run_row, found), numeric=NUMERIC, whole=("run",)))
+        show_runs(console(), "runs", found)
     for run in found:
         if run.status == "damaged":
             print_error(f"{run.run_id}: {run.note}")
@@ -98,18 +103,32 @@ def export(
         if output is None:
             export_run(archive, found.run_id, format, data_output())
             return
-        with _new_file(output) as file:
+        with new_file(output) as file:
             count = export_run(archive, found.run_id, format, file)
     print_error(f"{count} attempts written to {output}")
 
 
-def _new_file(path: Path) -> TextIO:
-    try:
-        return path.open("x", encoding="utf-8", newline="")
-    except FileExistsError as error:
-        raise ConfigurationException(f"{path} exists; name a new file", subject=str(path)) from error
-    except OSError as error:
-        raise ConfigurationException(f"{path} cannot be written: {error.strerror}", subject=str(path)) from error
+@runs.command(epilog="Example:\n\n  prismenv runs tree run-1a2b --output tree.json\n  prismenv report tree.json")
+def tree(
+    run: RunArgument,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file; default: standard output.")] = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="Only what was measured, without edges: the search is not played again.")
+    ] = False,
+    store: StoreOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write a run's tree with its results as JSON, in the shape of PrismBench's /tree."""
+    workspaces = workspaces_of(workspace)
+    with closing(store_of(store, workspace)) as archive:
+        if output is None:
+            out = data_output()
+            with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the tree
+                write_run_tree(archive, run, workspaces, out, flat=flat)
+            return
+        with new_file(output) as file:
+            count = write_run_tree(archive, run, workspaces, file, flat=flat)
+    print_error(f"{count} nodes written to {output}")
 
 
 @runs.command(epilog="Example:\n\n  prismenv runs prune --older-than-days 30 --keep 20 --dry-run")
@@ -132,7 +151,7 @@ def prune(
         return
     title = "would be removed" if dry_run else "removed"
     if pruning.removed:
-        console().draw(table(title, COLUMNS, map(run_row, pruning.removed), numeric=NUMERIC, whole=("run",)))
+        show_runs(console(), title, pruning.removed)
     else:
         console().say("no run is to be removed")
     if pruning.answers:

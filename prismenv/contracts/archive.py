@@ -98,10 +98,6 @@ class Store(ABC):
         An index that is there already is a StorageException.
         """
 
-    def save_node(self, run_id: str, node: NodeRecord) -> None:
-        """Write one finished node in a transaction of its own."""
-        self.save_nodes(run_id, [node])
-
     @abstractmethod
     def lock_run(self, run_id: str) -> AbstractContextManager[None]:
         """Hold the run for this process while the context is open; the run need not be stored yet.

@@ -1,6 +1,7 @@
 """The temporary folder of an environment, and the programs that a plugin puts there."""
 
 import shutil
+import stat
 import tempfile
 import weakref
 from pathlib import Path
@@ -49,7 +50,10 @@ class OwnFolder:
             if not path.resolve().is_relative_to(self.path.resolve()):
                 raise EnvironmentExecutionException(f"{script_path} leads out of output_dir", subject=str(path))
         try:
-            if path.stat().st_size > MOST_PROGRAM_BYTES:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+                raise EnvironmentExecutionException(f"{path} is no regular file", subject=str(path))
+            if found.st_size > MOST_PROGRAM_BYTES:
                 raise EnvironmentExecutionException(
                     f"{path} has more than {MOST_PROGRAM_BYTES:,} bytes", subject=str(path)
                 )

@@ -49,6 +49,13 @@ class SearchPolicy(ABC):
         """
         return {}
 
+    def tree_json(self) -> Mapping[str, Any] | None:
+        """The tree that it searched, in the shape of PrismBench's `/tree`, without results; None where it keeps none.
+
+        Its nodes' ids are those of the requests.
+        """
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyContext:
@@ -72,10 +79,13 @@ class PolicyContext:
 
 @dataclass(frozen=True, slots=True)
 class PolicyEntry:
-    """A policy as it is registered. `phased`: it goes through the phases of the recipe's experiment."""
+    """A policy as it is registered. `phased`: it goes through the phases of the recipe's experiment. `keeps_tree`: its
+    `tree_json` gives one, once it was told everything.
+    """
 
     name: str
     summary: str
     build: Callable[[PolicyContext], SearchPolicy]
     origin: str = "built-in"
     phased: bool = False
+    keeps_tree: bool = False

@@ -94,6 +94,7 @@ class SearchSettings(PlainNumbers, FrozenModel):
     max_concepts: int = Field(default=4, ge=1)  # of a node of a tree search
     experiment: str = "experiment_configs"  # which phases a tree search goes through: a file of configs
     phases: str = "phase_configs"  # how it goes about them: a file of configs
+    then: tuple[str, ...] = ()  # phases after a policy without any; [phase_3]: what was hard, in depth
     formulas: Literal["corrected", "original"] = "corrected"  # original: PrismBench's, kept within 0 and 1
     mcts: MctsSettings = Field(default_factory=MctsSettings)  # for the policy `mcts`
 

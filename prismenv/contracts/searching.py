@@ -124,12 +124,18 @@ class PolicyRegistry(ScopedTable[PolicyRegistration]):
     """Search policies by name. What registers raises RegistryException and then changes nothing."""
 
     def register_policy(
-        self, name: str, *, summary: str = "", phased: bool = False, overrides: bool = False
+        self,
+        name: str,
+        *,
+        summary: str = "",
+        phased: bool = False,
+        keeps_tree: bool = False,
+        overrides: bool = False,
     ) -> Callable[[_Build], _Build]:
         """A decorator: the class or function below makes the policy `name` from a PolicyContext.
 
         `summary` empty takes the first line of its docstring. `phased`: it goes through the phases of the recipe's
-        experiment.
+        experiment. `keeps_tree`: its `tree_json` gives the tree that it searched.
         """
         place = caller_of(inspect.currentframe())
         _check_name("policy", name, place)
@@ -142,7 +148,7 @@ class PolicyRegistry(ScopedTable[PolicyRegistration]):
             if before is None and overrides:
                 raise self.nothing_to_override(name, place)
             about = summary or next(iter((inspect.getdoc(build) or "").splitlines()), "")
-            entry = PolicyEntry(name, about, build, origin=place.file, phased=phased)
+            entry = PolicyEntry(name, about, build, origin=place.file, phased=phased, keeps_tree=keeps_tree)
             self._table[name] = PolicyRegistration(
                 entry, place.file, place.line, self._scope or place.file, overrides=overrides
             )

@@ -10,6 +10,7 @@ from prismenv.engine.summaries import find_run
 from prismenv.store.jsontext import dump, encodable
 from prismenv.words.records import TrailRecord
 from prismenv.words.verdict import Verdict
+from prismenv.words.visible import visible
 
 ExportFormat = Literal["jsonl", "csv"]
 
@@ -110,6 +111,16 @@ def _flat(line: dict[str, Any]) -> dict[str, Any]:
         known |= {f"verdict_{key}": verdict[key] for key in _VERDICT_KEYS}
         own |= {f"verdict_{key}": value for key, value in verdict.items() if key not in _VERDICT_KEYS}
     return {**known, _OWN: own or None}
+
+
+def csv_name(value: Any) -> str | int | float:
+    r"""One cell of a report, whose texts are names: as csv_cell, and control characters are written out, as `\x1b`.
+
+    Line ends too: a name is one line wherever the file is read.
+    """
+    if isinstance(value, str):
+        value = visible(value).replace("\n", "\\n").replace("\t", "\\t")
+    return csv_cell(value)
 
 
 def csv_cell(value: Any) -> str | int | float:

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from prismenv.contracts.abilitymap import MAP, AbilityMap
 from prismenv.contracts.policy import SearchPolicy
+from prismenv.engine.blocked import door
 from prismenv.words.errors import EnvironmentException, EnvironmentExecutionException
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome, NodeRequest, wrong_option
 
 
 class GuardedPolicy(SearchPolicy):
@@ -26,6 +27,7 @@ class GuardedPolicy(SearchPolicy):
     def __init__(self, policy: SearchPolicy) -> None:
         self._policy = policy
 
+    @door
     def ask(self, most: int) -> Sequence[NodeRequest]:
         """At most `most` requests whose parts have the types that they should have; their indexes are not looked at."""
         with _policys_own("ask"):
@@ -38,17 +40,20 @@ class GuardedPolicy(SearchPolicy):
             _check(request)
         return requests
 
+    @door
     def tell(self, outcome: NodeOutcome) -> None:
         """Pass one outcome on."""
         with _policys_own("tell"):
             self._policy.tell(outcome)
 
     @property
+    @door
     def finished(self) -> bool:
         with _policys_own("finished"):
             return bool(self._policy.finished)
 
     @property
+    @door
     def total(self) -> int | None:
         with _policys_own("total"):
             total = self._policy.total
@@ -57,10 +62,12 @@ class GuardedPolicy(SearchPolicy):
         return total
 
     @property
+    @door
     def environments(self) -> Sequence[str]:
         with _policys_own("environments"):
             return tuple(self._policy.environments)
 
+    @door
     def state(self) -> Mapping[str, Any]:
         """What the policy tells of itself; a map that is none is the policy's error."""
         with _policys_own("state"):
@@ -69,6 +76,20 @@ class GuardedPolicy(SearchPolicy):
             raise _broken(f"gave the state {state!r:.80}; expected a mapping")
         _check_map(state.get(MAP))
         return state
+
+    @door
+    def tree_json(self) -> Mapping[str, Any] | None:
+        """The tree that the policy searched; None where it keeps none."""
+        with _policys_own("tree_json"):
+            tree = self._policy.tree_json()
+        nodes = tree.get("nodes") if isinstance(tree, Mapping) else None
+        if tree is not None and not (isinstance(nodes, Sequence) and all(map(_is_node, nodes))):
+            raise _broken(f"gave the tree {tree!r:.80}; expected a mapping with nodes that have ids, or None")
+        return tree
+
+
+def _is_node(found: object) -> bool:
+    return isinstance(found, Mapping) and isinstance(found.get("id"), str)
 
 
 def _check(request: NodeRequest) -> None:
@@ -86,6 +107,8 @@ def _check(request: NodeRequest) -> None:
         if not right:
             found = getattr(request, part)
             raise _broken(f"gave a request with the {part} {found!r:.80}; expected {expected}")
+    if (wrong := wrong_option(request.options)) is not None:
+        raise _broken(f"gave a request with {wrong}")
 
 
 def _check_map(found: object) -> None:

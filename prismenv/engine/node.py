@@ -12,6 +12,7 @@ from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.observer import NodeObserver
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.engine.blocked import door
 from prismenv.engine.outcomes import describe_error, fault_of_error, fault_of_result
 from prismenv.engine.telling import attempt_told
 from prismenv.words.chat import TokenWatcher
@@ -119,6 +120,7 @@ class NodeExecutor:
         )
         return NodeRecord(outcome, watcher.calls, events)
 
+    @door
     async def _measure(self, request: NodeRequest, watcher: NodeObserver) -> ChallengeResults:
         setup = self._setup
         name = request.environment or setup.environment

@@ -12,9 +12,10 @@ from prismenv.contracts.searching import phase_registry, policy_registry
 from prismenv.engine.guarding import GuardedPolicy
 from prismenv.finding.discovery import load_environments
 from prismenv.finding.failure import explain
-from prismenv.finding.recipes import resolve_cells, resolve_phases
+from prismenv.finding.recipes import resolve_cells, resolve_following, resolve_phases
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.search.cells import plan_cells
+from prismenv.search.phased.kinds import build_followed
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.nearness import did_you_mean
 from prismenv.words.nodes import NodeOutcome
@@ -81,8 +82,14 @@ def build_policy(
     later is EnvironmentExecutionException.
     """
     context = PolicyContext(own or (), recipe.search, recipe.seed, reference=reference)
-    if entry.phased:
-        phases = resolve_phases(recipe, workspaces)
+    if entry.phased and recipe.search.then:
+        raise ConfigurationException(
+            f"search.then: the policy {entry.name!r} goes through the phases of its experiment; name them there",
+            code="wrong_phases",
+            subject="search.then",
+        )
+    if entry.phased or recipe.search.then:
+        phases = resolve_phases(recipe, workspaces) if entry.phased else resolve_following(recipe, workspaces)
         context = replace(context, phases=phases, kinds=_kinds(phases, workspaces))
     if own is None:
         concepts, difficulties = resolve_cells(recipe, workspaces)
@@ -96,7 +103,7 @@ def build_policy(
         raise _unusable(entry, f"could not be built: {explain(error)}") from error
     if not isinstance(policy, SearchPolicy):
         raise _unusable(entry, f"is {policy!r:.80}; expected a SearchPolicy")
-    return GuardedPolicy(policy)
+    return GuardedPolicy(build_followed(GuardedPolicy(policy), context) if recipe.search.then else policy)
 
 
 def _kinds(phases: Sequence[PhasePlan], workspaces: WorkspaceSet) -> Mapping[str, PhaseRegistration]:

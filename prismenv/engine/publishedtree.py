@@ -9,23 +9,26 @@ A trail tells problems apart by their attempts, which count up from 0 for each.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from prismenv.contracts.archive import NodeRecord, RunRecord
+from prismenv.engine.outcomes import fault_of_result
 from prismenv.engine.survey import Survey
+from prismenv.finding.complaints import complaints, dotted
 from prismenv.search.cells import node_name
-from prismenv.search.treejson import tree_from_json
+from prismenv.search.treejson import tree_from_json, uncollected
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.records import ChallengeResults, ProblemSummary, TrailRecord
-from prismenv.words.verdict import Outcome, Verdict
+from prismenv.words.verdict import Fault, Outcome, Verdict
 
 SUFFIX = ".json"
+MOST_LEFT_OUT = 10_000  # so many results of a node that say nothing are counted: a number in a file costs nothing
 _PLAIN = ("attempt_num", "problem_statement", "test_cases", "solution_code", "output", "success")
 _COUNTS = ("tests_passed_num", "tests_failed_num", "tests_errored_num")
 
@@ -45,7 +48,10 @@ def read_tree(path: Path) -> Survey:
             path, "a pickled tree is a program and is never read", "Save it as JSON: the service's /tree gives it."
         )
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise _bad(path, "it is no regular file")
+        with uncollected():
+            document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise _bad(path, "there is no such file") from error
     except OSError as error:
@@ -64,6 +70,10 @@ def read_tree(path: Path) -> Survey:
             where = f"nodes.{place}.run_results.{number}"
             request = NodeRequest(index, name, node.concepts, node.difficulty, 0, phase=f"phase_{node.phase}")
             survey.add(_record(path, where, request, result, survey))
+            index += 1
+        for fault in _left_out(path, f"nodes.{place}.left_out", node.left_out):
+            request = NodeRequest(index, name, node.concepts, node.difficulty, 0, phase=f"phase_{node.phase}")
+            survey.add(NodeRecord(NodeOutcome(request, None, fault, error="left out, as the tree's file says")))
             index += 1
     survey.plan = list(dict.fromkeys([*cells, *product(tree.concepts, tree.difficulties)]))
     survey.phases = dict(sorted(survey.phases.items()))
@@ -88,6 +98,8 @@ def _record(path: Path, where: str, request: NodeRequest, result: Any, survey: S
     if not isinstance(result, dict) or not isinstance(result.get("success"), bool):
         raise _bad(path, f"{where}: expected a mapping with `success` true or false, found {result!r:.60}")
     success: bool = result["success"]
+    if "problems" in result:  # one of ours, with everything that a run has of it
+        return _own_record(path, where, request, result)
     try:
         trail = [_attempt(item) for item in _list(path, f"{where}.data_trail", result.get("data_trail"))]
     except (ValidationError, TypeError, AttributeError) as error:
@@ -99,6 +111,23 @@ def _record(path: Path, where: str, request: NodeRequest, result: Any, survey: S
     listed = [_summary(at, group, success=success) for at, group in enumerate(problems)]
     made = ChallengeResults(success=success, data_trail=placed, problems=listed)
     return NodeRecord(NodeOutcome(request, made, "none" if success else "candidate"))
+
+
+def _own_record(path: Path, where: str, request: NodeRequest, result: Any) -> NodeRecord:
+    try:
+        made = ChallengeResults.model_validate(result)
+    except ValidationError as error:
+        key, what = complaints(error, ChallengeResults, result)[0]
+        raise _bad(path, f"{where}.{dotted(key)}: {what}") from error
+    return NodeRecord(NodeOutcome(request, made, fault_of_result(made)))
+
+
+def _left_out(path: Path, where: str, counts: Mapping[str, int]) -> Iterator[Fault]:
+    for name, count in counts.items():
+        fault = next((fault for fault in get_args(Fault) if fault == name and fault not in ("none", "candidate")), None)
+        if fault is None:
+            raise _bad(path, f"{where}: found {name!r:.60}; expected infrastructure, environment or tests")
+        yield from [fault] * min(count, MOST_LEFT_OUT)
 
 
 def _problems(trail: Sequence[TrailRecord]) -> list[list[TrailRecord]]:

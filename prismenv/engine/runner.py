@@ -11,7 +11,8 @@ therefore in the store, and one that is in the store is never run again: on resu
 `replay` in index order before anything starts, the policy asks the same requests again, and what is missing waits.
 
 Stops: the gate names a spent budget before each start; the switch drains (nothing starts, what runs ends) or aborts
-(the node tasks are cancelled; records already on their way are still written).
+(the node tasks are cancelled; records already on their way are still written). Code that keeps the event loop may be
+ended by CodeStopped, out of a policy or a node; what has ended by then counts, and CodeStopped is passed on.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,12 +25,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from prismenv.contracts.archive import RunStatus
 from prismenv.contracts.policy import SearchPolicy
-from prismenv.engine.outcomes import complaint
+from prismenv.engine.blocked import CodeStopped
 from prismenv.engine.switch import StopSwitch
+from prismenv.engine.unmeasured import Unmeasured
 from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
-
-SAME_COMPLAINT_LIMIT = 5  # so many nodes in a row at the start with one and the same complaint stop a run
 
 # Returns when the outcome is durable; None where the node was left without one, for the budget that the gate names.
 Execute = Callable[[NodeRequest], Awaitable[NodeOutcome | None]]
@@ -92,10 +92,7 @@ class Runner:
         self._told = 0
         self._running = 0
         self._left_out = False  # a node was left without an outcome, for want of budget
-        self._streak = 0
-        self._same_complaint: str | None = None
-        self._unreached = 0  # nodes that were told, and whose model or sandbox failed
-        self._first_complaint: str | None = None
+        self._unmeasured = Unmeasured()
 
     def replay(self, outcome: NodeOutcome) -> None:
         """Take over an outcome of an earlier sitting; call it in index order, before `run`.
@@ -122,17 +119,21 @@ class Runner:
         # Unbounded on paper; a task reports once, so it never holds more than `concurrency` outcomes.
         send, receive = anyio.create_memory_object_stream[NodeOutcome | None](float("inf"))
         with send, receive:
-            with self._stop.watched():
-                async with anyio.create_task_group() as tasks:
-                    ending = await self._drive(tasks, send, receive)
-            return ending or self._collect_leftovers(receive)
+            try:
+                with self._stop.watched():
+                    async with anyio.create_task_group() as tasks:
+                        ending = await self._drive(tasks, send, receive)
+                return ending or self._collect_leftovers(receive)
+            except* CodeStopped:
+                self._keep_rest(receive)
+                raise
 
     async def _drive(self, tasks: TaskGroup, send: _Send, receive: _Receive) -> Ending:
         self._ask_first()
         while True:
             obstacle = self._start(tasks, send)
             if not self._running:
-                return self._given_up() or obstacle or self._end()
+                return self._measured(self._given_up() or obstacle) or self._end()
             self._take(await receive.receive())
             self._take_all(receive)
 
@@ -151,7 +152,7 @@ class Runner:
         return None
 
     def _obstacle(self) -> Ending | None:
-        broken = self._hooks.broken() or self._hopeless()
+        broken = self._hooks.broken() or self._unmeasured.hopeless()
         if broken is not None:
             return Ending("failed", broken)
         if self._stop.draining:
@@ -202,36 +203,13 @@ class Runner:
                 return
 
     def _tell_in_order(self) -> None:
-        while (outcome := self._arrived.pop(self._told, None)) is not None:
+        while (outcome := self._arrived.get(self._told)) is not None:
             self._policy.tell(outcome)
+            del self._arrived[self._told]  # not before: a policy that is ended in the midst leaves it to be counted
             self._told += 1
-            self._watch_complaints(outcome)
+            self._unmeasured.add(outcome)
             self._hooks.told(outcome)
             self._ask()
-
-    def _watch_complaints(self, outcome: NodeOutcome) -> None:
-        """Count equal complaints from the first fresh node on; a node without one ends the watch for good.
-
-        Complaints are equal when their first lines are: what follows tells of the single case.
-        """
-        words = complaint(outcome)
-        if outcome.fault == "infrastructure":
-            self._unreached += 1
-            self._first_complaint = self._first_complaint or words
-        if outcome.replayed or self._streak < 0:
-            return
-        if words is None or (self._streak and _head(words) != _head(self._same_complaint or "")):
-            self._streak = -1
-            return
-        self._same_complaint = self._same_complaint or words
-        self._streak += 1
-
-    def _hopeless(self) -> str | None:
-        if self._streak < SAME_COMPLAINT_LIMIT:
-            return None
-        return (
-            f"the first {self._streak} nodes failed in the same way, so the rest was not tried: {self._same_complaint}"
-        )
 
     def _end(self) -> Ending:
         """Nothing runs and nothing waits."""
@@ -243,11 +221,18 @@ class Runner:
         broken = self._hooks.broken()
         if broken is not None:  # a short run ends before anything waits, and so before `_obstacle` asks
             return Ending("failed", f"all nodes were done, but {broken}")
-        if self._streak > 0 and self._streak == self._told:
-            return Ending("failed", f"every node failed in the same way: {self._same_complaint}")
-        if self._told and self._unreached == self._told:
-            return Ending("failed", f"no node could be measured; the first of {self._told}: {self._first_complaint}")
-        return Ending("finished", str(self._policy.state().get("note", "")))
+        nothing = self._unmeasured.verdict()
+        if nothing is not None:
+            return Ending("failed", nothing)
+        note = str(self._policy.state().get("note", ""))
+        if not self._asked:
+            return Ending("failed", f"the search asked for no node at all{f': {note}' if note else ''}")
+        return Ending("finished", note)
+
+    def _measured(self, ending: Ending | None) -> Ending | None:
+        """A budget that was spent on nothing is a failure, and no end that more budget mends."""
+        nothing = self._unmeasured.verdict() if ending is not None and ending.status == "budget_reached" else None
+        return Ending("failed", f"{ending.note}; {nothing}") if ending is not None and nothing is not None else ending
 
     def _given_up(self) -> Ending | None:
         """How a run ends in which a node was left without an outcome; None where none was."""
@@ -261,17 +246,22 @@ class Runner:
         for index in sorted(self._arrived):
             self._hooks.told(self._arrived.pop(index))
 
+    def _keep_rest(self, receive: _Receive) -> None:
+        """Code of the search or of a node was ended where it was: what ended counts, and the policy is told no more."""
+        while receive.statistics().current_buffer_used:
+            outcome = receive.receive_nowait()
+            if outcome is not None:
+                self._hooks.arrived(outcome)
+                self._arrived[outcome.request.index] = outcome
+        self._tell_rest()
+
     def _collect_leftovers(self, receive: _Receive) -> Ending:
         """After an abort: what ended and was written counts, although outcomes before it are missing."""
         self._take_all(receive)
         self._tell_rest()
         if not self._waiting and not self._running:
-            return self._given_up() or self._end()
+            return self._measured(self._given_up()) or self._end()
         return Ending("interrupted", "stopped at once on request")
-
-
-def _head(words: str) -> str:
-    return words.partition("\n")[0]
 
 
 def _identity(request: NodeRequest) -> tuple[Any, ...]:

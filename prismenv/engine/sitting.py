@@ -17,6 +17,7 @@ from prismenv.contracts.abilitymap import MAP
 from prismenv.contracts.archive import NodeRecord, RunRecord
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.services import Services
+from prismenv.engine.blocked import CodeStopped, code_stopped
 from prismenv.engine.budget import Budget
 from prismenv.engine.node import NodeExecutor, NodeSetup
 from prismenv.engine.outcomes import describe_error, unwrap
@@ -82,6 +83,11 @@ class Sitting:
             failure = unwrap(error)
             ending = Ending("failed", describe_error(failure))
             raise failure from failure.__cause__
+        except (CodeStopped, BaseExceptionGroup) as error:
+            stopped = code_stopped(error)
+            if stopped is None:
+                raise
+            ending = Ending("interrupted", str(stopped))
         finally:
             with anyio.CancelScope(shield=True):
                 await self._close(ending, failure)

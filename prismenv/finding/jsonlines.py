@@ -75,6 +75,8 @@ def _names(folder: Path) -> list[str]:
 
 def _lines(path: Path, expected: str) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank; whether they are packed is seen by the first bytes."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for, and can be read only once
+        raise ConfigurationException(f"{path}: cannot be read: no regular file", subject=str(path))
     with path.open("rb") as plain:
         packed = is_packed(plain.read(2))
         plain.seek(0)

@@ -139,6 +139,20 @@ def resolve_phases(recipe: Recipe, workspaces: WorkspaceSet) -> tuple[PhasePlan,
     return tuple(PhasePlan(name, phases[name]) for name in experiment.phase_sequences)
 
 
+def resolve_following(recipe: Recipe, workspaces: WorkspaceSet) -> tuple[PhasePlan, ...]:
+    """The phases that follow the recipe's policy, in order. Raises ConfigurationException."""
+    phases = load_phases(config_path(recipe.search.phases, workspaces))
+    for name in recipe.search.then:
+        if name not in phases:
+            raise ConfigurationException(
+                f"search.then: there is no phase {name!r} in the file that search.phases names; it has "
+                f"{', '.join(phases)}{did_you_mean(name, phases)}",
+                code="unknown_phase",
+                subject=name,
+            )
+    return tuple(PhasePlan(name, phases[name]) for name in recipe.search.then)
+
+
 def _base_layers(name_or_path: str, workspaces: WorkspaceSet) -> tuple[Path, list[Layer]]:
     path = _recipe_path(name_or_path, workspaces)
     if path is None:

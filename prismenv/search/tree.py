@@ -9,7 +9,7 @@ Order is by rule everywhere: nodes in the order in which they were made, parents
 were linked. Nothing depends on sets or hashes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -24,8 +24,9 @@ Rank = tuple[int, int, int]
 class TreeNode:
     """A node. `depth` counts from 0 at the roots; `visits` and `value` are the search's own, results below it included.
 
-    `measured` counts its own measurements; `phase` names the phase that made it; `results` and `description` are what a
-    tree file brought, None and empty for nodes of this process.
+    `measured` counts its own measurements; `phase` names the phase that made it; `results`, `description` and
+    `left_out` (results that say nothing about the candidate, by fault) are what a tree file brought, empty for nodes of
+    this process.
     """
 
     node_id: str
@@ -42,6 +43,7 @@ class TreeNode:
     children: "list[TreeNode]" = field(default_factory=list)
     results: tuple[Any, ...] = ()
     description: str = ""
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class SearchTree:

@@ -6,8 +6,10 @@ not there, an edge that only one end knows, and a cycle are errors that name the
 written for its results alone, has no edges and is named by its place.
 """
 
+import gc
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -37,6 +39,7 @@ class _NodeRecord(MappingModel):
     challenge_description: _Text = ""
     measured: int | None = Field(default=None, ge=0)
     variant: int | None = Field(default=None, ge=0)
+    left_out: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
 
 
 class _TreeRecord(MappingModel):
@@ -47,7 +50,7 @@ class _TreeRecord(MappingModel):
 
 
 def tree_to_json(tree: SearchTree) -> dict[str, Any]:
-    """The tree as plain JSON; a node's name is its id. `measured`, `variant` and `max_concepts` are ours."""
+    """The tree as plain JSON; a node's name is its id. `measured`, `variant`, `left_out`, `max_concepts` are ours."""
     return {
         "nodes": [_node_json(node) for node in tree],
         "concepts": list(tree.concepts),
@@ -69,13 +72,33 @@ def _node_json(node: TreeNode) -> dict[str, Any]:
         "variant": node.variant,
         "phase": node.phase,
         "run_results": list(node.results),
+        "left_out": dict(node.left_out),
         "parents": [parent.node_id for parent in node.parents],
         "children": [child.node_id for child in node.children],
     }
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the search for garbage: all that is made while a tree is read stays, and looking through it again and
+    again takes as long as the rest.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 def tree_from_json(data: Any, where: str = "tree") -> SearchTree:
     """The tree of parsed JSON. `where` begins what is said of what is wrong; ConfigurationException."""
+    with uncollected():
+        return _tree_of(data, where)
+
+
+def _tree_of(data: Any, where: str) -> SearchTree:
     try:
         record = _TreeRecord.model_validate(data)
     except ValidationError as error:
@@ -116,6 +139,7 @@ def _nodes(tree: SearchTree, records: Mapping[str, _NodeRecord], where: str) -> 
             raise _wrong(where, f"the node {name!r} is the variant {variant} of {node.node_id!r} a second time")
         node.depth, node.visits, node.value = each.depth, each.visits, each.value
         node.results, node.description = each.run_results, each.challenge_description
+        node.left_out = each.left_out
         node.measured = len(each.run_results) if each.measured is None else each.measured
         nodes[name] = node
     return nodes

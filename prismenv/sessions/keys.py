@@ -68,9 +68,11 @@ def read_key(source: KeySource, folder: Path, environ: Mapping[str, str]) -> Sec
 
 def _read_file(path: Path) -> str:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise ConfigurationException(f"{path} is no file with a key", code="bad_key", subject=str(path))
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_BYTES:
+            if found.st_size > _MAX_BYTES:
                 raise ConfigurationException(f"{path} is no file with a key", code="bad_key", subject=str(path))
             if found.st_mode & 0o077:
                 raise ConfigurationException(

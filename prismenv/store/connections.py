@@ -10,11 +10,10 @@ from sqlalchemy.exc import ArgumentError
 from prismenv.store.backend import Backend
 from prismenv.store.failures import storage_errors
 from prismenv.store.migrations import migrate
+from prismenv.store.naming import FORMS, check_name
 from prismenv.store.sqlite import SqliteBackend
 from prismenv.words.errors import StorageException
 from prismenv.words.masking import mask_secrets
-
-_FORMS = "Write a path, sqlite:///FOLDER/FILE.db, or postgresql://USER@HOST/DATABASE."
 
 
 class Database:
@@ -65,11 +64,12 @@ class Database:
 def backend_of(text: str) -> Backend:
     """The database that a path or URL names. Others than SQLite and PostgreSQL are refused, with the reason."""
     if "://" not in text:
-        return SqliteBackend(Path(text).resolve())  # one file, one lock, whatever link it was named by
+        check_name(text)
+        return _sqlite_file(Path(text).resolve())  # one file, one lock, whatever link it was named by
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):  # from None: the URL's own parser shows all of it
-        raise StorageException("The store's URL cannot be read.", code="store_url", hint=_FORMS) from None
+        raise StorageException("The store's URL cannot be read.", code="store_url", hint=FORMS) from None
     kind, _, driver = url.drivername.partition("+")
     if kind == "sqlite":
         return _sqlite(url, text)
@@ -78,7 +78,7 @@ def backend_of(text: str) -> Backend:
             f"The store's URL begins with {url.drivername}://, which this version cannot use: it keeps runs in SQLite, "
             "or in PostgreSQL by psycopg.",
             code="store_unsupported",
-            hint=_FORMS,
+            hint=FORMS,
         )
     return _postgres(url)
 
@@ -89,7 +89,18 @@ def _sqlite(url: URL, text: str) -> Backend:
         raise StorageException(
             f"{shown} names no plain file.", subject=shown, hint="Write sqlite:///FOLDER/FILE.db, or a path."
         )
-    return SqliteBackend(Path(str(url.database)).resolve())
+    return _sqlite_file(Path(str(url.database)).resolve())
+
+
+def _sqlite_file(path: Path) -> Backend:
+    if path.exists() and not path.is_file():
+        raise StorageException(
+            f"The store {path} is no regular file.",
+            code="store_unwritable",
+            subject=str(path),
+            hint="Name a file; it is made where there is none.",
+        )
+    return SqliteBackend(path)
 
 
 def _postgres(url: URL) -> Backend:

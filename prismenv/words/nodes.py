@@ -1,10 +1,23 @@
 """What a search asks for, and what it is told."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from prismenv.words.records import ChallengeResults
 from prismenv.words.verdict import Fault
+
+OWN_OPTIONS = ("concept", "concepts", "difficulty_level")  # of `execute_node`: the node says them itself
+
+
+def wrong_option(options: Mapping[Any, Any]) -> str | None:
+    """What is wrong with options of `execute_node`, as the end of a sentence; None for nothing."""
+    for name in options:
+        if not isinstance(name, str):
+            return f"the option {name!r:.80}; the name of an option is text"
+        if name in OWN_OPTIONS:
+            return f"the option {name!r}, which the node itself says"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

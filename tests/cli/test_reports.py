@@ -177,7 +177,7 @@ def test_a_run_without_nodes_or_with_an_older_record_of_its_plan_is_reported(des
         assert desk("report", "run-a", "--format", style).exit_code == 0
     older = RunRecord("run-old", "old", "environment_coding_challenge", "running", 1, {}, 1000.0)
     desk.store.save_run(older)
-    desk.store.save_node("run-old", node("run-old", 0, solved=False))
+    desk.store.save_nodes("run-old", [node("run-old", 0, solved=False)])
     text = desk("report", "run-old").stdout
     assert "solved 0 of 1" in text
     assert "is not stored" in text
@@ -382,7 +382,7 @@ def test_a_run_is_watched_while_another_writes_it(desk: Desk) -> None:
         with closing(open_store(desk.folder / "runs.db")) as store, store.lock_run("run-a"):
             locked.set()
             for index in order:
-                store.save_node("run-a", node("run-a", index, solved=True))
+                store.save_nodes("run-a", [node("run-a", index, solved=True)])
                 threading.Event().wait(0.1)
             run = next(run for run in store.runs() if run.run_id == "run-a")
             store.save_run(replace(run, status="finished", ended_at=1020.0), [Event("run_finished", "run-a", 1020.0)])
@@ -414,7 +414,7 @@ def test_suites_are_tried_with_stubs_when_asked_to(desk: Desk) -> None:
         assert result is not None
         trail = [record.model_copy(update={"test_cases": suite}) for record in result.data_trail]
         outcome = replace(made.outcome, result=result.model_copy(update={"data_trail": trail}))
-        desk.store.save_node(run, replace(made, outcome=outcome))
+        desk.store.save_nodes(run, [replace(made, outcome=outcome)])
     plain = json.loads(desk("report", run, "-f", "json").stdout)
     answer = desk("report", run, "-f", "json", "--check-suites")
     assert plain["suspects"] == []
@@ -423,3 +423,31 @@ def test_suites_are_tried_with_stubs_when_asked_to(desk: Desk) -> None:
         ("stub_passes", "a stub that returns None passes it")
     ]
     assert "2 suites were tried with stubs; 1 are passed by one" in answer.stderr
+
+
+def test_names_in_csv_have_no_control_characters_and_are_no_formulas(desk: Desk) -> None:
+    for run in ("run-a", "run-b"):
+        desk.run(run, every_third, concepts=("=cmd|' /C calc'!A0",))
+        desk.run(f"{run}2", every_third, concepts=("\x1b[2Jloops\nnext\x9b",))
+    for words in (("report", "{}"), ("compare", "run-a{}", "run-b{}")):
+        for end in ("", "2"):
+            sources = [word.format("run-a" + end if word == "{}" else end) for word in words]
+            text = desk(*sources, "--format", "csv").stdout
+            names = {row["name"] for row in csv.DictReader(io.StringIO(text)) if row["kind"] == "concept"}
+            assert names == ({r"\x1b[2Jloops\nnext\x9b"} if end else {"'=cmd|' /C calc'!A0"}), sources
+            assert not any(ord(letter) < 32 for letter in text.replace("\n", ""))
+
+
+def test_runs_whose_names_have_no_room_in_a_table_are_listed_with_whole_names(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.run("run-abcdef123456", every_third, name="a-name-that-is-long-enough-to-need-most-of-a-line")
+    for columns in ("80", "120", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = desk("runs", "list").stdout
+        for part in (
+            "run-abcdef123456",
+            "a-name-that-is-long-enough-to-need-most-of-a-line",
+            "environment_coding_challenge",
+        ):
+            assert part in shown, columns

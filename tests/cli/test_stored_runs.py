@@ -110,7 +110,7 @@ def test_rejudging_shows_which_verdicts_changed_and_changes_nothing(stored: tupl
     with closing(open_store(shell.folder / ".prismenv" / "prismenv.db", create=False)) as store:
         store.save_run(replace(store.runs()[0], run_id="run-altered"))
         for index, node in enumerate(store.nodes(run)):
-            store.save_node("run-altered", with_another_solution(node) if index == 1 else node)
+            store.save_nodes("run-altered", [with_another_solution(node) if index == 1 else node])
     answer = shell("rejudge", "run-altered")
     assert answer.code == 1
     assert "changed verdicts" in answer.out

@@ -1,6 +1,7 @@
 """Trees as PrismBench publishes them are reported and compared, and what is no tree is told with its place."""
 
 import json
+import os
 import pickle
 from contextlib import suppress
 from pathlib import Path
@@ -176,3 +177,11 @@ def test_any_json_is_a_tree_or_an_error_in_words(tmp_path_factory: pytest.TempPa
     path.write_text(json.dumps(document))
     with suppress(ConfigurationException):  # anything else would be a fault of ours
         json.dumps(read_tree(path).to_json(), allow_nan=False)
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tree: Path) -> None:
+    os.mkfifo("pipe.json")
+    for words in (("report", "pipe.json"), ("compare", "pipe.json", tree.name), ("compare", tree.name, "pipe.json")):
+        answer = call(*words)
+        assert answer.exit_code == 2
+        assert "pipe.json: it is no regular file" in answer.stderr

@@ -72,6 +72,16 @@ def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
             run_block(block, tmp_path)
 
 
+def test_a_search_is_driven_from_python_in_fifteen_lines_each_way() -> None:
+    page = ROOT / "docs" / "search.md"
+    start = page.read_text(encoding="utf-8").partition("## From Python")[0].count("\n")
+    examples = [block for block in blocks_of(page) if block.language == "python" and block.line > start]
+    ways = ("execute_node(", "/run-challenge", "policy.tell(")
+    assert [next(way for way in ways if way in block.body) for block in examples] == list(ways)
+    for block in examples:
+        assert len([line for line in block.body.splitlines() if line.strip()]) <= 15, f"line {block.line}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):

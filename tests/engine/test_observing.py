@@ -1,5 +1,7 @@
 """What a run tells while it goes on, and what the store tells of it afterwards, are the same story."""
 
+import io
+import json
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -8,11 +10,15 @@ from typing import Any
 import anyio
 import pytest
 
+from prismenv.contracts.hookspecs import hookimpl
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.campaign import run_campaign
 from prismenv.engine.following import Follower
 from prismenv.engine.location import store_location
+from prismenv.engine.outcomes import complaint
+from prismenv.engine.runtree import write_run_tree
 from prismenv.engine.survey import survey_runs
+from prismenv.finding.plugins import plugin_manager
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.store.database import open_store
 from prismenv.words.events import Event
@@ -88,3 +94,65 @@ def test_what_was_planned_is_stored_so_that_gaps_can_be_told(workspaces: Workspa
         found = survey_runs(store, [run_id]).coverage()
     assert (found.planned, found.measured) == (12, 3)
     assert [(gap.code, len(gap.cells)) for gap in found.gaps] == [("budget_reached", 9)]
+
+
+class Watching:
+    """A plugin that observes."""
+
+    def __init__(self) -> None:
+        self.seen: list[Event] = []
+
+    @hookimpl
+    def prismenv_event(self, event: Event) -> None:
+        self.seen.append(event)
+
+
+def test_an_observer_is_told_everything_of_a_search_as_it_happens(
+    workspaces: WorkspaceSet, in_phases: Any, recipe: Any
+) -> None:
+    watching = Watching()
+    plugin_manager().register(watching)
+    try:
+        _, live = run(workspaces, in_phases())
+        _, cut = run(workspaces, recipe(budget={"nodes": 3}))
+    finally:
+        plugin_manager().unregister(watching)
+    assert watching.seen == live + cut
+    told = {event.type for event in watching.seen}
+    assert told >= {"node_started", "attempt_judged", "node_finished", "phase_ended", "budget_reached"}
+
+
+def test_a_node_whose_time_is_up_ends_and_stays_and_is_asked_for_again(
+    workspaces: WorkspaceSet, in_phases: Any, workspace: Path
+) -> None:
+    (workspace / "configs" / "phase_configs.yaml").write_text(
+        "phase_1: {phase_params: {task_timeout: 0.4, max_iterations: 30}}\n"
+        "phase_2: {phase_params: {task_timeout: 0.4, max_iterations: 10}}\n"
+    )
+    (workspace / "configs" / "environment_config.yaml").write_text("environment_dice: {timeout: 0.4}\n")
+    (workspace / "environments" / "environment_dice.py").write_text(NEVER_ENDS_WITH_C1)
+    run_id, live = run(workspaces, in_phases())
+    assert live[-1].data["status"] == "finished"
+    with closing(open_store(store_location(None, workspaces), create=False)) as store:
+        outcomes = [record.outcome for record in store.nodes(run_id)]
+    late = [each for each in outcomes if each.request.node_id == "c1|easy"]
+    assert [each.fault for each in late] == ["environment"] * len(late)
+    assert len(late) >= 3  # the first time, and twice more
+    assert all("0.4 s" in str(complaint(each)) for each in late), [complaint(each) for each in late]
+    tree = io.StringIO()
+    with closing(open_store(store_location(None, workspaces), create=False)) as store:
+        write_run_tree(store, run_id, workspaces, tree)
+    (kept,) = (each for each in json.loads(tree.getvalue())["nodes"] if each["id"] == "c1|easy")
+    assert (kept["run_results"], kept["left_out"]) == ([], {"environment": len(late)})
+
+
+NEVER_ENDS_WITH_C1 = """
+import anyio
+from prismenv import environment_registry
+
+@environment_registry.register_environment_method("environment_dice", "execute_node")
+async def execute_node(self, concept, difficulty_level, **options):
+    if "c1" in concept:
+        await anyio.sleep_forever()
+    return {"success": difficulty_level == "easy"}
+"""

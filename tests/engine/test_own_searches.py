@@ -102,7 +102,7 @@ def test_a_phase_that_proposes_for_ever_ends_with_its_iterations(play: Play) -> 
 def test_a_phase_that_never_proposes_ends_at_once(play: Play) -> None:
     report = play(phase("def select_node(self): return None"), "prismbench")
     assert report.progress["done"] == 0
-    assert report.status == "finished"
+    assert (report.status, report.note) == ("failed", "the search asked for no node at all")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +114,14 @@ def test_a_phase_that_never_proposes_ends_at_once(play: Play) -> None:
         ("def initialize_phase(self): raise KeyError('x')", "initialize_phase of the phase 'mine' failed: KeyError"),
         ("def expand_node(self, node): return [None]", "expand_node of the phase 'mine' gave None"),
         ("def evaluate_node(self, node): return 'x'", "evaluate_node of the phase 'mine' gave 'x'"),
+        (
+            "def evaluate_node(self, node): return {'concept': node.concepts[0]}",
+            "evaluate_node of the phase 'mine' gave the option 'concept', which the node itself says",
+        ),
+        (
+            "def evaluate_node(self, node): return {1: 2}",
+            "evaluate_node of the phase 'mine' gave the option 1; the name",
+        ),
         ("def calculate_node_value(self, results, difficulty_level): return 'good'", "calculate_node_value"),
         ("def calculate_node_value(self, results, difficulty_level): return float('nan')", "gave nan"),
         (
@@ -157,6 +165,7 @@ def test_what_was_measured_before_a_policy_broke_is_stored(play: Play) -> None:
         ("return [self.next(difficulty=None)]", "the difficulty None; expected a name"),
         ("return [self.next(node_id=5)]", "the node_id 5; expected a name"),
         ("return [self.next(seed='x')]", "the seed 'x'; expected a whole number"),
+        ("return [self.next(options={'concept': 'loops'})]", "the option 'concept', which the node itself says"),
         ("raise SystemExit(0)", "the search policy failed in ask: SystemExit"),
         ("return []", "asks for nothing although every outcome was told and it is not finished"),
     ],
@@ -199,3 +208,8 @@ def test_a_policy_may_ask_nothing_for_now_and_go_on_when_it_was_told(play: Play)
     )
     report = play(text, "own")
     assert (report.status, report.progress["done"]) == ("finished", 5)
+
+
+def test_a_recipe_cannot_say_the_concept_as_an_option(play: Play) -> None:
+    with pytest.raises(ConfigurationException, match="options: found the option 'concept', which the node itself says"):
+        play(policy(), "own", options={"concept": "loops"})

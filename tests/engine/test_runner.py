@@ -263,8 +263,43 @@ def test_a_short_run_in_which_every_node_fails_alike_has_failed() -> None:
     assert ending == Ending("failed", "every node failed in the same way: KeyError: 'x'")
 
 
-def test_nodes_that_fail_in_different_ways_are_data() -> None:
-    assert run(grid(20), failing(lambda request: f"KeyError: {request.index}")).status == "finished"
+def test_a_run_that_measures_nothing_has_failed_in_however_many_ways() -> None:
+    ending = run(grid(20), failing(lambda request: f"KeyError: {request.index}"))
+    assert ending.status == "failed"
+    assert ending.note.startswith("none of 20 nodes could be measured (by fault: environment 20)")
+    assert "KeyError: 0; KeyError: 1; KeyError: 2" in ending.note
+
+
+def test_nodes_that_fail_in_different_ways_beside_one_that_was_measured_are_data() -> None:
+    async def execute(request: NodeRequest) -> NodeOutcome:
+        fail = failing(lambda request: f"KeyError: {request.index}")
+        return solved(request) if request.index == 19 else await fail(request)
+
+    assert run(grid(20), execute).status == "finished"
+
+
+def test_a_budget_that_was_spent_on_nothing_is_a_failure() -> None:
+    watch = Watch()
+    watch.gate = lambda: "nodes: 3 of 3" if len(watch.started) >= 3 else None
+    ending = run(grid(20), failing(lambda request: f"KeyError: {request.index}"), watch=watch, pace=Pace(1, 4))
+    assert ending.status == "failed"
+    assert ending.note.startswith("nodes: 3 of 3; none of 3 nodes could be measured")
+
+
+class Silent(Adaptive):
+    """Finished before it asked."""
+
+    def ask(self, most: int) -> Sequence[NodeRequest]:
+        return ()
+
+    @property
+    def finished(self) -> bool:
+        return True
+
+
+def test_a_search_that_asks_for_nothing_has_failed_and_says_so() -> None:
+    ending = run(Silent(0), jittery(0))
+    assert ending == Ending("failed", "the search asked for no node at all")
 
 
 def test_equal_failures_after_a_success_are_data() -> None:

@@ -139,3 +139,19 @@ def test_an_environment_of_a_phase_that_is_not_there_is_told_before_anything_run
     path.write_text(PHASES.replace("environment_thorough", "environment_thorogh"), encoding="utf-8")
     with pytest.raises(RegistryException, match="environment_thorough"):
         run(workspaces, tree_recipe())
+
+
+def test_a_role_that_only_a_phases_environment_asks_is_told_with_the_line_to_add(
+    recipe: Make, workspaces: WorkspaceSet
+) -> None:
+    roles = ("challenge_designer", "test_generator", "problem_solver", "problem_fixer")
+    given = recipe(
+        environment="environment_coding_challenge",
+        search={"policy": "prismbench"},
+        models=dict.fromkeys(roles, "simulated/weak"),
+    )
+    with pytest.raises(ConfigurationException) as caught:
+        run(workspaces, given)
+    assert caught.value.code == "no_model"
+    assert "phase_3 measures with environment_enhanced_coding_challenge" in str(caught.value)
+    assert "the line `challenge_designer_advanced: simulated/weak`" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -251,6 +252,17 @@ def test_the_original_formulas_are_prismbenchs() -> None:
     assert mapping_value([by_fixer], 0.0, ScoringParams(), "original") == (10 + 5 - 2 - 5) / 40
     assert challenge_value([by_fixer], "original") == pytest.approx(0.5)
     assert challenge_value([ProblemScore(False, attempts=3)], "original") == pytest.approx(0.8)
+
+
+def test_original_formulas_are_in_force_where_the_recipe_says_so_and_values_stay_bounded() -> None:
+    found = {}
+    for formulas in ("corrected", "original"):
+        given = context()
+        policy = built(replace(given, settings=given.settings.model_copy(update={"formulas": formulas})))
+        play(policy, weak)
+        assert all(0 <= node.value <= 1 for node in policy.tree)
+        found[formulas] = max(node.value for node in policy.tree)
+    assert found["corrected"] > found["original"]  # never solved: as hard as can be, or less than by the fixer
 
 
 def test_never_solved_is_harder_than_solved_by_the_fixer_and_that_than_solved_at_once() -> None:

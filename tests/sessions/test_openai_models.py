@@ -1,5 +1,6 @@
 """Models behind OpenAI-compatible services: what is sent, what is read, what goes wrong, over real sockets."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -312,6 +313,15 @@ async def test_a_key_that_a_model_repeats_is_masked(service: Any, model: Open, m
         await transport.ping()
         for streamed in (False, True):
             assert (await transport.complete(request(streamed))).text == "your key is ***"
+
+
+async def test_a_key_file_that_is_a_pipe_is_refused_and_not_waited_for(
+    service: Any, model: Open, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "key")
+    with pytest.raises(ConfigurationException, match="is no file with a key"):
+        async with model(service(key=KEY), KeySource(file=str(tmp_path / "key"))):
+            pass
 
 
 async def test_a_key_file_must_be_its_owners_alone(service: Any, model: Open, tmp_path: Path) -> None:

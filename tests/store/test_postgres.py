@@ -142,15 +142,15 @@ def test_runs_of_one_time_are_ordered_by_code_points_as_in_a_file(store: Any, ma
 def test_a_server_that_is_stopped_and_started_again_loses_nothing(own: Any, make_run: Any, make_node: Any) -> None:
     with closing(open_store(own.schema("stopped"))) as store:
         store.save_run(make_run())
-        store.save_node("run-1", make_node(0))
+        store.save_nodes("run-1", [make_node(0)])
         own.stop(signal.SIGQUIT)
         for _ in range(2):  # the first finds a dead connection, the second no server
             with pytest.raises(StorageException) as caught:
-                store.save_node("run-1", make_node(1))
+                store.save_nodes("run-1", [make_node(1)])
             assert caught.value.code in ("store_lost", "store_unreachable")
             assert "--resume" in (caught.value.hint or "")
         own.start()
-        store.save_node("run-1", make_node(1))
+        store.save_nodes("run-1", [make_node(1)])
         assert list(store.nodes("run-1")) == [make_node(0), make_node(1)]
 
 
@@ -166,11 +166,11 @@ def test_who_has_lost_the_lock_writes_no_more(postgres: Any, make_run: Any, make
                 )
             with other.lock_run("run-1"):
                 with pytest.raises(StorageException) as caught:
-                    store.save_node("run-1", make_node(0))
+                    store.save_nodes("run-1", [make_node(0)])
                 assert caught.value.code == "lock_lost"
                 assert "the lock of run run-1" in caught.value.message
         with store.lock_run("run-1"):
-            store.save_node("run-1", make_node(0))
+            store.save_nodes("run-1", [make_node(0)])
 
 
 def test_stores_that_share_a_database_do_not_share_locks(postgres: Any) -> None:

@@ -84,7 +84,7 @@ def rejudge(store: Store, judge: Callable[[str, str], Verdict], **options: Any) 
 def filled(store: Store, make_run, make_node) -> Store:
     store.save_run(make_run())
     for index in range(5):
-        store.save_node("run-1", make_node(index, passed=True))
+        store.save_nodes("run-1", [make_node(index, passed=True)])
     return store
 
 
@@ -116,7 +116,7 @@ def test_a_verdict_that_was_missing_for_a_broken_judge_is_a_change_when_it_comes
     broken = Verdict(outcome="infrastructure_error", fault="infrastructure")
     record = node.outcome.result.data_trail[0].model_copy(update={"verdict": broken})
     result = node.outcome.result.model_copy(update={"data_trail": (record,)})
-    store.save_node("run-1", NodeRecord(replace(node.outcome, result=result)))
+    store.save_nodes("run-1", [NodeRecord(replace(node.outcome, result=result))])
     (change,) = rejudge(store, as_stored).changes
     assert (change.before.outcome, change.after.outcome) == ("infrastructure_error", "failed")
 
@@ -130,7 +130,7 @@ def test_each_attempt_is_judged_in_the_mode_that_it_was_judged_in(store: Store, 
         for record, mode in zip(node.outcome.result.data_trail, modes, strict=True)
     )
     result = node.outcome.result.model_copy(update={"data_trail": trail})
-    store.save_node("run-1", NodeRecord(replace(node.outcome, result=result)))
+    store.save_nodes("run-1", [NodeRecord(replace(node.outcome, result=result))])
     asked: list[VerdictMode | None] = []
     rejudge(store, as_stored, asked=asked)
     assert asked == modes
@@ -139,8 +139,8 @@ def test_each_attempt_is_judged_in_the_mode_that_it_was_judged_in(store: Store, 
 def test_attempts_without_solution_tests_or_verdict_are_skipped_and_counted(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
     result = ChallengeResults(success=False, data_trail=(TrailRecord(), TrailRecord(solution_code="x", test_cases="y")))
-    store.save_node("run-1", NodeRecord(replace(make_node(0).outcome, result=result)))
-    store.save_node("run-1", NodeRecord(replace(make_node(1).outcome, result=None, error="it broke")))
+    store.save_nodes("run-1", [NodeRecord(replace(make_node(0).outcome, result=result))])
+    store.save_nodes("run-1", [NodeRecord(replace(make_node(1).outcome, result=None, error="it broke"))])
     report = rejudge(store, as_stored)
     assert (report.judged, report.skipped) == (0, 2)
 
@@ -171,7 +171,7 @@ def test_a_solution_of_several_files_is_judged_again_as_it_was(store: Store, mak
     node = make_node(0, attempts=1)
     given = {**dict(node.outcome.result.data_trail[0].items()), "solution_code": files}
     result = node.outcome.result.model_copy(update={"data_trail": [TrailRecord.model_validate(given)]})
-    store.save_node("run-1", NodeRecord(replace(node.outcome, result=result)))
+    store.save_nodes("run-1", [NodeRecord(replace(node.outcome, result=result))])
     judged: list[Any] = []
     rejudge(store, lambda solution, _: judged.append(solution) or Verdict(outcome="failed"))
     assert judged == [files]

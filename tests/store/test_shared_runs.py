@@ -118,7 +118,9 @@ def test_a_run_that_loses_its_server_says_what_to_do_and_goes_on_with_all_that_w
         assert code == 0, err
         assert report_of(out)["progress"]["replayed"] == len(before)
         with closing(open_store(shell.place)) as store:
-            assert list(store.nodes(run.run_id))[: len(before)] == before
+            after = list(store.nodes(run.run_id))
+        assert after[: len(before)] == before
+        assert [node.outcome.request.index for node in after] == list(range(300))
         commands_read_the_store(shell, run.run_id)
     finally:
         own.remove()

@@ -1,16 +1,21 @@
 """A store that cannot be used says which, why and what to do, and keeps what it has."""
 
+import os
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from prismenv.cli.changes import located_changes
+from prismenv.cli.places import located
+from prismenv.engine.location import store_location
 from prismenv.engine.resuming import stored_recipe
+from prismenv.finding.workspace import find_workspaces
 from prismenv.store.database import open_store
 from prismenv.words.errors import StorageException
 from prismenv.words.events import Event
@@ -54,7 +59,7 @@ def test_a_file_that_is_no_database_is_not_touched(file: Path) -> None:
 def test_a_damaged_file_is_named(file: Path, store, make_run, make_node) -> None:
     store.save_run(make_run())
     for index in range(50):
-        store.save_node("run-1", make_node(index))
+        store.save_nodes("run-1", [make_node(index)])
     store.close()
     content = bytearray(file.read_bytes())
     content[4096:] = b"\x55" * (len(content) - 4096)
@@ -67,7 +72,7 @@ def test_a_damaged_file_is_named(file: Path, store, make_run, make_node) -> None
 
 def test_a_row_changed_by_hand_is_named_by_run_and_node(file: Path, store, make_run, make_node) -> None:
     store.save_run(make_run())
-    store.save_node("run-1", make_node(0))
+    store.save_nodes("run-1", [make_node(0)])
     with closing(sqlite3.connect(file)) as other:
         other.execute("""UPDATE attempts SET record = '{"attempt_num": "many"}'""")
         other.commit()
@@ -189,7 +194,7 @@ if sys.argv[2] == "limit":
 written = 0
 def save(size):
     request = NodeRequest(written, "a", ("a",), "easy", 1)
-    store.save_node("run-1", NodeRecord(NodeOutcome(request, ChallengeResults(success=True, data="x" * size))))
+    store.save_nodes("run-1", [NodeRecord(NodeOutcome(request, ChallengeResults(success=True, data="x" * size)))])
 try:
     while written < 1000:
         save(5000)
@@ -217,7 +222,7 @@ def test_a_file_that_may_not_grow_is_named_and_finished_nodes_stay(file: Path, m
     says_full_and_loses_nothing(file, "limit", {"store_full", "store_io"})
     with closing(open_store(file)) as again:
         done = len(list(again.nodes("run-1")))
-        again.save_node("run-1", make_node(done))
+        again.save_nodes("run-1", [make_node(done)])
         assert len(list(again.nodes("run-1"))) == done + 1
 
 
@@ -283,3 +288,31 @@ def test_secrets_in_a_recipe_are_masked(store, make_run, key: str) -> None:
         "interface": {"token_variable": "TOKEN"},
         "url": "http://me:***@host/v1",
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["postgres//x", "postgresql:/me:pw@host/x", "sqlite//runs.db", "postgresql//me:pw@h/x"]
+)
+def test_a_url_without_its_colon_is_no_path(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRISMENV_STORE", text)
+    workspaces = find_workspaces(tmp_path)
+    tries: list[Callable[[], object]] = [
+        lambda: open_store(text),
+        lambda: store_location(None, workspaces),
+        lambda: located(text, workspaces),
+        lambda: located_changes([f"output.store={text}"], tmp_path, {}),
+    ]
+    for attempt in tries:
+        with pytest.raises(StorageException, match="looks like a URL") as caught:
+            attempt()
+        assert caught.value.code == "store_url"
+        assert "pw" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(StorageException, match="is no regular file"):
+            open_store(path)

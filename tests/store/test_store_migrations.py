@@ -99,7 +99,7 @@ def test_a_store_from_a_newer_version_is_refused_with_both_versions_and_what_to_
 def test_calls_of_a_store_without_a_cache_are_read_as_not_cached(file: Path, store, make_run, make_node) -> None:
     run = make_run()
     store.save_run(run)
-    store.save_node(run.run_id, make_node(0))
+    store.save_nodes(run.run_id, [make_node(0)])
     before = list(store.nodes(run.run_id))
     store.close()
     with closing(sqlite3.connect(file)) as connection:  # as version 2 left it

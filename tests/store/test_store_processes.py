@@ -27,7 +27,7 @@ store.save_run(RunRecord(run_id, "n", "e", "running", 0, {}, 1.0))
 for index in range(count):
     result = ChallengeResults(success=True, data_trail=(TrailRecord(success=True, output="x" * 3000),))
     outcome = NodeOutcome(NodeRequest(index, "a", ("a",), "easy", 1), result)
-    store.save_node(run_id, NodeRecord(outcome, [CallRecord("s", "m", "p", "a", Usage(calls=1), 0.1)] * 3))
+    store.save_nodes(run_id, [NodeRecord(outcome, [CallRecord("s", "m", "p", "a", Usage(calls=1), 0.1)] * 3)])
     print(index, flush=True)
 store.close()
 """

@@ -128,7 +128,7 @@ RUN = RunRecord("run-1", "n", "e", "running", 0, {}, 0.0)
 @given(node=NODES)
 def test_any_node_is_read_back_equal(store: Store, node: NodeRecord) -> None:
     store.save_run(RUN)
-    store.save_node("run-1", node)
+    store.save_nodes("run-1", [node])
     assert list(store.nodes("run-1")) == [node]
     store.delete_run("run-1")
 
@@ -148,7 +148,7 @@ def test_nodes_come_in_index_order_over_many_pages_and_survive_reopening(place, 
     store.save_run(make_run())
     saved = {index: make_node(index) for index in reversed(range(250))}
     for node in saved.values():
-        store.save_node("run-1", node)
+        store.save_nodes("run-1", [node])
     with closing(open_store(place)) as again:
         assert list(again.nodes("run-1")) == [saved[index] for index in range(250)]
 
@@ -156,8 +156,8 @@ def test_nodes_come_in_index_order_over_many_pages_and_survive_reopening(place, 
 def test_runs_are_listed_newest_first_with_their_nodes_counted(store: Store, make_run, make_node) -> None:
     store.save_run(make_run("old", started_at=1.0, nodes_done=99))
     store.save_run(make_run("new", started_at=2.0))
-    store.save_node("old", make_node(0))
-    store.save_node("old", make_node(4))
+    store.save_nodes("old", [make_node(0)])
+    store.save_nodes("old", [make_node(4)])
     assert [(run.run_id, run.nodes_done) for run in store.runs()] == [("new", 0), ("old", 2)]
 
 
@@ -165,7 +165,7 @@ def test_a_run_keeps_its_own_events_in_order_beside_those_of_its_nodes(store: St
     started, stopped = Event("run_started", "run-1", 5.0), Event("run_interrupted", "run-1", 4.0, {"why": "Ctrl-C"})
     resumed = Event("run_resumed", "run-1", 6.0)
     store.save_run(make_run(), [started, stopped])
-    store.save_node("run-1", make_node(0))
+    store.save_nodes("run-1", [make_node(0)])
     store.save_run(make_run(status="finished"), [resumed])
     assert list(store.events("run-1")) == [started, stopped, resumed]
 
@@ -173,9 +173,9 @@ def test_a_run_keeps_its_own_events_in_order_beside_those_of_its_nodes(store: St
 def test_the_same_node_twice_is_refused_and_the_first_stays(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
     first = make_node(3, passed=True)
-    store.save_node("run-1", first)
+    store.save_nodes("run-1", [first])
     with pytest.raises(StorageException, match="Node 3 of run run-1 is in the store") as caught:
-        store.save_node("run-1", make_node(3, passed=False))
+        store.save_nodes("run-1", [make_node(3, passed=False)])
     assert caught.value.code == "duplicate_node"
     assert list(store.nodes("run-1")) == [first]
 
@@ -197,7 +197,7 @@ def test_an_unknown_run_is_named_with_the_nearest_one(store: Store, make_run, ma
         lambda: store.nodes("run-a1b3"),
         lambda: store.events("run-a1b3"),
         lambda: store.delete_run("run-a1b3"),
-        lambda: store.save_node("run-a1b3", make_node(0)),
+        lambda: store.save_nodes("run-a1b3", [make_node(0)]),
     ):
         with pytest.raises(StorageException, match="Did you mean run-a1b2") as caught:
             call()
@@ -207,7 +207,7 @@ def test_an_unknown_run_is_named_with_the_nearest_one(store: Store, make_run, ma
 def test_deleting_a_run_removes_all_of_it_and_nothing_else(store: Store, make_run, make_node) -> None:
     for run_id in ("gone", "kept"):
         store.save_run(make_run(run_id), [Event("run_started", run_id, 1.0)])
-        store.save_node(run_id, make_node(0))
+        store.save_nodes(run_id, [make_node(0)])
     store.delete_run("gone")
     assert [run.run_id for run in store.runs()] == ["kept"]
     assert len(list(store.nodes("kept"))) == 1
@@ -220,7 +220,7 @@ def test_deleted_runs_give_their_space_back(file: Path, make_run, make_node) -> 
     with closing(open_store(file)) as store:
         store.save_run(make_run())
         for index in range(200):
-            store.save_node("run-1", make_node(index))
+            store.save_nodes("run-1", [make_node(index)])
     full = file.stat().st_size
     with closing(open_store(file)) as store:
         store.delete_run("run-1")
@@ -234,7 +234,7 @@ def test_text_that_no_encoding_can_write_is_kept_readable(store: Store, make_run
     call = CallRecord("solver\ud800", "m\ud800", "ok \x00 ok", "bad \ud800 end", usage, math.nan, error="\udfff")
     request = replace(node.outcome.request, node_id="n\ud800", difficulty="d\ud800")
     outcome = replace(node.outcome, request=request, error="half \ud83d", wall_seconds=math.nan)
-    store.save_node("run-1", NodeRecord(outcome, (call,)))
+    store.save_nodes("run-1", [NodeRecord(outcome, (call,))])
     (read,) = store.nodes("run-1")
     assert read.outcome.error == "half \ufffd"
     assert (read.outcome.request.node_id, read.outcome.request.difficulty) == ("n\ufffd", "d\ufffd")
@@ -270,7 +270,7 @@ def test_odd_values_of_an_environment_never_cost_the_result(
     record = TrailRecord(success=True, extra=value, verdict=verdict, usage={"solver": Usage(calls=1)})
     result = ChallengeResults(success=True, data=value, data_trail=(record,))
     outcome = NodeOutcome(NodeRequest(0, "a", ("a",), "easy", 1, {"option": value}), result)
-    store.save_node("run-1", NodeRecord(outcome))
+    store.save_nodes("run-1", [NodeRecord(outcome)])
     (node,) = store.nodes("run-1")
     assert node.outcome.result is not None
     assert node.outcome.result["data"] == read
@@ -284,7 +284,7 @@ def test_a_result_with_a_cycle_is_refused_with_the_reason_and_leaves_no_half(sto
     cycle.append(cycle)
     outcome = NodeOutcome(NodeRequest(0, "a", ("a",), "easy", 1), ChallengeResults(success=True, data=cycle))
     with pytest.raises(StorageException, match="cannot be written as JSON") as caught:
-        store.save_node("run-1", NodeRecord(outcome))
+        store.save_nodes("run-1", [NodeRecord(outcome)])
     assert caught.value.code == "unstorable_result"
     assert not list(store.nodes("run-1"))
 
@@ -296,7 +296,7 @@ def test_many_threads_write_and_read_at_once(store: Store, make_run, make_node) 
     def work(first: int) -> None:
         try:
             for index in range(first, first + 20):
-                store.save_node("run-1", make_node(index))
+                store.save_nodes("run-1", [make_node(index)])
                 list(store.nodes("run-1"))
         except BaseException as error:  # noqa: BLE001 - a thread's failure must reach the test
             failures.append(error)
@@ -313,7 +313,7 @@ def test_many_threads_write_and_read_at_once(store: Store, make_run, make_node) 
 def test_a_reader_that_stops_half_way_holds_nothing(store: Store, make_run, make_node) -> None:
     store.save_run(make_run())
     for index in range(150):
-        store.save_node("run-1", make_node(index))
+        store.save_nodes("run-1", [make_node(index)])
     for _ in range(30):
         next(store.nodes("run-1"))
     store.delete_run("run-1")

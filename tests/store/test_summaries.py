@@ -20,10 +20,10 @@ DAY = 86_400.0
 
 def test_a_summary_adds_up_surface_samples_and_usage(store: Store, make_run, make_node) -> None:
     store.save_run(make_run(seed=3))
-    store.save_node("run-1", make_node(0, passed=True))
-    store.save_node("run-1", make_node(1, passed=False))
+    store.save_nodes("run-1", [make_node(0, passed=True)])
+    store.save_nodes("run-1", [make_node(1, passed=False)])
     broken = make_node(2, passed=False)
-    store.save_node("run-1", NodeRecord(replace(broken.outcome, fault="infrastructure")))
+    store.save_nodes("run-1", [NodeRecord(replace(broken.outcome, fault="infrastructure"))])
     summary = summarise_run(store, "run-1")
     assert summary.surface.total == Cell(solved=1, measured=2, left_out=1)
     assert summary.attempts == 6
@@ -42,7 +42,7 @@ def test_a_run_over_known_problems_has_pass_at_k(store: Store, make_run, make_no
     for index, passed in enumerate((10, 0)):
         outcome = make_node(index).outcome
         counted = ChallengeResults(success=passed > 0, problem_id=f"p{index}", samples=10, passed=passed)
-        store.save_node("run-1", NodeRecord(replace(outcome, result=counted)))
+        store.save_nodes("run-1", [NodeRecord(replace(outcome, result=counted))])
     estimates = summarise_run(store, "run-1").to_json()["pass_at_k"]
     assert [(estimate["k"], estimate["value"], estimate["samples"]) for estimate in estimates] == [
         (1, 0.5, 20),

@@ -7,6 +7,7 @@ from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
 from prismenv.search.mcts.graph import Graph, Path
 from prismenv.search.phased.scores import challenge_value, problem_scores
 from prismenv.search.tree import SearchTree
+from prismenv.search.treejson import tree_to_json
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.seeding import derive_seed
 
@@ -70,6 +71,9 @@ class MctsPolicy(SearchPolicy):
             "total": self._total,
         }
 
+    def tree_json(self) -> Mapping[str, Any]:
+        return tree_to_json(self.tree)
+
     def _request(self) -> NodeRequest:
         path = self._graph.descend()
         index = self._asked
@@ -84,4 +88,6 @@ class MctsPolicy(SearchPolicy):
         )
 
 
-MCTS = PolicyEntry("mcts", "Monte Carlo tree search (UCT or PUCT) for what the candidate cannot do.", MctsPolicy)
+MCTS = PolicyEntry(
+    "mcts", "Monte Carlo tree search (UCT or PUCT) for what the candidate cannot do.", MctsPolicy, keeps_tree=True
+)

@@ -7,6 +7,7 @@ from prismenv.contracts.phases import PhaseEntry, PhaseRegistration
 from prismenv.contracts.policy import PolicyContext, PolicyEntry, SearchPolicy
 from prismenv.search.phased.discovery import ChallengeDiscovery
 from prismenv.search.phased.evaluation import ComprehensiveEvaluation
+from prismenv.search.phased.following import FollowedPolicy
 from prismenv.search.phased.mapping import CapabilityMapping
 from prismenv.search.phased.phase import Phase
 from prismenv.search.phased.policy import PhasedPolicy
@@ -38,9 +39,18 @@ def build_prismbench(context: PolicyContext) -> SearchPolicy:
 
     The context's `kinds` are all the phases that there are; where there are none, the built-in ones.
     """
+    return PhasedPolicy(context, _kinds(context))
+
+
+def build_followed(first: SearchPolicy, context: PolicyContext) -> SearchPolicy:
+    """`first`, and then the context's phases over what it measured."""
+    return FollowedPolicy(first, context, _kinds(context))
+
+
+def _kinds(context: PolicyContext) -> Mapping[str, type[Phase]]:
     named = {plan.name for plan in context.phases}
     own = {name: phase_kind(entry) for name, entry in context.kinds.items() if name in named}
-    return PhasedPolicy(context, {**BUILT_IN, **own})
+    return {**BUILT_IN, **own}
 
 
 PRISMBENCH = PolicyEntry(
@@ -48,4 +58,5 @@ PRISMBENCH = PolicyEntry(
     "Maps abilities, looks for what is hard, and measures that in depth, in the phases of an experiment.",
     build_prismbench,
     phased=True,
+    keeps_tree=True,
 )

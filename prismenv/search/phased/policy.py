@@ -25,8 +25,9 @@ from prismenv.search.phased.evidence import Evidence
 from prismenv.search.phased.phase import Phase, PhaseSetup
 from prismenv.search.phased.progress import PhaseProgress
 from prismenv.search.tree import SearchTree, TreeNode
+from prismenv.search.treejson import tree_to_json
 from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
-from prismenv.words.nodes import NodeOutcome, NodeRequest
+from prismenv.words.nodes import NodeOutcome, NodeRequest, wrong_option
 from prismenv.words.seeding import derive_random, derive_seed
 
 Kinds = Mapping[str, Callable[[PhaseSetup], Phase]]  # by name of the phase
@@ -35,13 +36,14 @@ MOST_REPEATS = 2  # so often a node is asked for again that could not be measure
 
 
 class PhasedPolicy(SearchPolicy):
-    """Goes through the context's phases; each name's kind is one of `kinds`.
+    """Goes through the context's phases; each name's kind is one of `kinds`. `known` are outcomes of nodes that were
+    measured before, which the tree begins with.
 
     ConfigurationException where there is no phase, one has no kind, or the context brings nodes of its own instead of
     concepts and difficulties.
     """
 
-    def __init__(self, context: PolicyContext, kinds: Kinds) -> None:
+    def __init__(self, context: PolicyContext, kinds: Kinds, *, known: Sequence[NodeOutcome] = ()) -> None:
         if not context.phases:
             raise ConfigurationException(
                 f"search.policy {context.settings.policy!r} needs phases: name an experiment", code="no_phases"
@@ -56,6 +58,9 @@ class PhasedPolicy(SearchPolicy):
         self._asked = 0
         self._over = False
         self._done: list[PhaseProgress] = []
+        for outcome in known:
+            node, _ = self.tree.add(outcome.request.concepts, outcome.request.difficulty)
+            node.measured += bool(self._evidence.add(node, outcome))
         self._begin(0)
 
     @property
@@ -108,6 +113,9 @@ class PhasedPolicy(SearchPolicy):
         if not self._over:
             phases.append(self._progress.to_json())
         return {"phases": phases, "nodes": len(self.tree), "measured": sum(1 for node in self.tree if node.measured)}
+
+    def tree_json(self) -> Mapping[str, Any]:
+        return tree_to_json(self.tree)
 
     def _begin(self, number: int) -> None:
         plan = self._context.phases[number]
@@ -164,6 +172,8 @@ class PhasedPolicy(SearchPolicy):
         options = self._called("evaluate_node", node)
         if not isinstance(options, Mapping):
             raise self._broken("evaluate_node", f"gave {options!r:.80}; expected options of execute_node")
+        if (wrong := wrong_option(options)) is not None:
+            raise self._broken("evaluate_node", f"gave {wrong}")
         request = NodeRequest(
             index=self._asked,
             node_id=node.node_id,

@@ -63,25 +63,26 @@ class EnvironmentApplication:
         episodes = HttpEpisodes(instances, self.hosted)
         agents = McpEndpoint(instances, self.hosted, self.host, self.clock, self._message)
         runner = ChallengeRunner(self.hosted, self.host, self.clock)
-        own: list[tuple[str, str, Handler]] = [
+        own: list[tuple[str, str, Handler]] = [  # they are tried in this order: what is asked most comes first
+            ("POST", "/mcp", self._mcp_message(agents)),
+            ("POST", "/step", self._stepped(episodes.step)),
+            ("POST", "/reset", self._stepped(episodes.reset)),
+            ("GET", "/state", self._stepped(episodes.state)),
+            ("DELETE", "/mcp", self._mcp_end(agents)),
             ("GET", "/metadata", self._metadata),
             ("GET", "/schema", self._schema),
-            ("GET", "/state", self._stepped(episodes.state)),
-            ("POST", "/reset", self._stepped(episodes.reset)),
-            ("POST", "/step", self._stepped(episodes.step)),
-            ("POST", "/mcp", self._mcp_message(agents)),
-            ("DELETE", "/mcp", self._mcp_end(agents)),
         ]
-        routes: list[Route | WebSocketRoute] = [
+        routes: list[Route | WebSocketRoute] = []
+        for prefix in ("", PREFIX):
+            routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
+            routes.append(WebSocketRoute(f"{prefix}/ws", self._session))
+        routes += [
             self._route("GET", "/", self._root, free=True),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", f"{PREFIX}/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),
             self._route("POST", "/run-challenge", self._challenge(runner)),
         ]
-        for prefix in ("", PREFIX):
-            routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
-            routes.append(WebSocketRoute(f"{prefix}/ws", self._session))
         return Starlette(routes=routes, exception_handlers={HTTPException: no_such_thing, Exception: fault})
 
     def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:

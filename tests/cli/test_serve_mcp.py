@@ -60,7 +60,44 @@ async def test_the_official_client_calls_tools_and_plays_a_challenge(shell: Any)
             assert "Write a function" in first["observation"]["problem_statement"]
             step = (await client.call_tool("step", {"code": "def nothing():\n    return None\n"})).structured_content
             assert (step["reward"], step["done"], step["observation"]["attempts_left"]) == (0.0, False, 2)
+        for protocol, address in (
+            ("openenv", f"/environments/{CODING}"),
+            ("mcp", "/environments/environment_echo/mcp"),
+        ):
+            answer = shell("conformance", f"{url}{address}", "--protocol", protocol, "--json")
+            assert answer.code == 0, answer.out + answer.err
+            assert (answer.json["failed"], answer.json["skipped"], answer.json["passed"] > 10) == (0, 0, True)
         async with EnvironmentClient(url, "environment_drawer") as env:
             assert await env.call_tool("put", thing="pen") == 1
         process.terminate()
         assert process.wait(120) == 0
+
+
+def test_conformance_of_a_server_that_fails_is_told_with_what_was_sent_expected_and_got(shell: Any) -> None:
+    with serving(shell) as (url, _):
+        failed = shell("conformance", f"{url}/environments", "--protocol", "openenv", "--check", "schema")
+        assert failed.code == 1
+        lines = failed.out.splitlines()
+        assert lines[:2] == [
+            "FAILED   schema: GET /schema has JSON Schemas of action, observation and state",
+            "         sent      GET /schema",
+        ]
+        assert [line.split()[0] for line in lines[2:]] == ["expected", "got", "openenv:"]
+        challenges = shell("conformance", url, "--protocol", "prismbench")
+        assert (challenges.code, challenges.out.splitlines()[-1]) == (0, "prismbench: 6 passed, 0 failed, 0 skipped")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("http://127.0.0.1:9", "--protocol", "mcp"), 3, "cannot be reached"),
+        (("127.0.0.1:9", "--protocol", "mcp"), 2, "http://127.0.0.1:8000"),
+        (("http://127.0.0.1:9", "--protocol", "mcp", "--check", "pong"), 2, "ping"),
+        (("http://127.0.0.1:9", "--protocol", "openenv", "--action", "[]"), 2, "a JSON object"),
+        (("http://127.0.0.1:9", "--protocol", "dance"), 2, "openenv"),
+    ],
+)
+def test_what_cannot_be_checked_is_told(shell: Any, words: tuple[str, ...], code: int, says: str) -> None:
+    answer = shell("conformance", *words)
+    assert (answer.code, answer.out) == (code, "")
+    assert says in answer.err

@@ -25,6 +25,7 @@ LAYERS = {
     "engine": 5,
     "testing": 6,
     "clients": 7,
+    "conformance": 7,
     "server": 7,
     "cli": 8,
 }

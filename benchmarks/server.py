@@ -1,7 +1,7 @@
 """How quick the server of environments is: echo steps over WebSockets, beside a bare server of the same protocol, and
 calls of a tool over MCP, beside the official SDK's server (FastMCP, as it was called) with the same tool.
 
-    python benchmarks/server.py [--openenv-python PYTHON] [--only steps|tools]
+    python benchmarks/server.py [--openenv-python PYTHON] [--fastmcp-python PYTHON] [--only steps|tools]
 
 Over MCP the servers run at the same time and are asked by turns, so that a load of the machine is both's. The official
 client takes more of a processor for a call than any of the servers; a bare client shows the servers' own share.
@@ -77,10 +77,16 @@ class Tooled(BaseEnvironment):
         return message
 """
 FASTMCP = """
-import json, socket, uvicorn
-from mcp.server import MCPServer
+import json, socket, sys, uvicorn
 
-server = MCPServer("echo", log_level="ERROR")
+if sys.argv[1:] == ["fastmcp"]:
+    from fastmcp import FastMCP
+    server = FastMCP("echo")
+    make = server.http_app
+else:
+    from mcp.server import MCPServer
+    server = MCPServer("echo", log_level="ERROR")
+    make = server.streamable_http_app
 
 @server.tool()
 async def echo(message: str) -> str:
@@ -90,7 +96,7 @@ listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 listener.bind(("127.0.0.1", 0))
 listener.listen(64)
 print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
-uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="error")).run(sockets=[listener])
+uvicorn.Server(uvicorn.Config(make(), log_level="error")).run(sockets=[listener])
 """
 ROUNDS = 8
 ROUND_SECONDS = 1.0
@@ -291,8 +297,8 @@ def report_tools(peers: list[Peer]) -> None:
             print(f"  {peer.name}: median {middle * 1000:.2f} ms, p99 {late * 1000:.2f} ms, {cost}{ratio}")
 
 
-def tools() -> None:
-    """The calls of a tool over MCP."""
+def tools(fastmcp_python: str | None) -> None:
+    """The calls of a tool over MCP. `fastmcp_python` None: without the package of that name."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "environments").mkdir()
@@ -301,9 +307,12 @@ def tools() -> None:
         ours = (sys.executable, "-m", "prismenv", "serve", "--workspace", str(folder), "--port", "0", "--json")
         peers = [
             Peer("prismenv", *stack.enter_context(server(*ours, "--environment", "environment_tooled"))),
-            Peer("FastMCP with sessions", *stack.enter_context(server(sys.executable, "-c", FASTMCP)), "legacy"),
-            Peer("FastMCP", *stack.enter_context(server(sys.executable, "-c", FASTMCP))),
+            Peer("the SDK's, sessions", *stack.enter_context(server(sys.executable, "-c", FASTMCP)), "legacy"),
+            Peer("the SDK's", *stack.enter_context(server(sys.executable, "-c", FASTMCP))),
         ]
+        if fastmcp_python:
+            words = (fastmcp_python, "-c", FASTMCP, "fastmcp")
+            peers.append(Peer("fastmcp, sessions", *stack.enter_context(server(*words)), "legacy"))
         anyio.run(call_tools, peers)
         report_tools(peers)
 
@@ -311,13 +320,14 @@ def tools() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--openenv-python", help="a Python that has openenv or openenv-core")
+    parser.add_argument("--fastmcp-python", help="a Python that has fastmcp")
     parser.add_argument("--only", choices=("steps", "tools"), help="only these")
     asked = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
     if asked.only != "tools":
         steps(asked.openenv_python)
     if asked.only != "steps":
-        tools()
+        tools(asked.fastmcp_python)
     print(f"load {os.getloadavg()[0]:.1f}")
 
 

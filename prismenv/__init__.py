@@ -70,6 +70,7 @@ _HOMES = {
     "policy_registry": "prismenv.contracts.searching",
     "read_json_lines": "prismenv.finding.jsonlines",
     "stubs_for": "prismenv.answers.suites",
+    "tool": "prismenv.contracts.tool",
 }
 
 __version__ = "0.1.0"
@@ -138,6 +139,7 @@ __all__ = [  # frozen by a test: every name but the version has its home above
     "policy_registry",
     "read_json_lines",
     "stubs_for",
+    "tool",
 ]
 
 

@@ -25,6 +25,7 @@ from prismenv.contracts.searching import phase_registry as phase_registry
 from prismenv.contracts.searching import policy_registry as policy_registry
 from prismenv.contracts.settings import EnvironmentConfig as EnvironmentConfig
 from prismenv.contracts.settings import StrictEnvironmentConfig as StrictEnvironmentConfig
+from prismenv.contracts.tool import tool as tool
 from prismenv.contracts.transport import ChatTransport as ChatTransport
 from prismenv.contracts.transport import ModelReference as ModelReference
 from prismenv.contracts.transport import ProviderContext as ProviderContext

@@ -36,7 +36,11 @@ COMMANDS = {
     "compare": ("prismenv.cli.compare", "Compare runs of several models or versions, regressions first."),
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),
     "agents": ("prismenv.cli.agents", "List, show and check agent files."),
-    "serve": ("prismenv.cli.serve", "Serve environments over OpenEnv's protocol and PrismBench's."),
+    "serve": ("prismenv.cli.serve", "Serve environments over OpenEnv's protocol, PrismBench's and MCP."),
+    "conformance": (
+        "prismenv.cli.conformance",
+        "Check that a server does what a protocol says: OpenEnv, PrismBench, MCP.",
+    ),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),
     "init": ("prismenv.cli.scaffold", "Make a workspace with one small example of each kind."),
     "eject": ("prismenv.cli.scaffold", "Copy a built-in environment, agent or recipe into the workspace."),

@@ -1,4 +1,4 @@
-"""`prismenv serve`: environments over OpenEnv's protocol and PrismBench's."""
+"""`prismenv serve`: environments over OpenEnv's protocol, PrismBench's and MCP."""
 
 import os
 import secrets
@@ -31,7 +31,7 @@ from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException
 
 EPILOG = """Clients of OpenEnv are given http://HOST:PORT/environments/NAME, or, where --environment names the only one,
-http://HOST:PORT. PrismBench's search is given http://HOST:PORT.
+http://HOST:PORT; clients of MCP the same with /mcp. PrismBench's search is given http://HOST:PORT.
 SIGTERM or Ctrl-C begins nothing new and lets calls that run end; once more stops now.
 
 Examples:
@@ -82,7 +82,7 @@ def serve(
     as_json: JsonOption = False,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Serve environments over OpenEnv's protocol and PrismBench's. Needs the extra `server`."""
+    """Serve environments over OpenEnv's protocol, PrismBench's and MCP. Needs the extra `server`."""
     workspaces = workspaces_of(workspace)
     tokens = token_sources(token_files, token_variables)
     loaded = recipe_to_serve(recipe, "serve", sets, tokens, workspaces)

@@ -16,10 +16,17 @@ from pydantic import BaseModel, TypeAdapter
 
 from prismenv.clients.links import Link, LocalLink, WebSocketLink
 from prismenv.contracts.episode import TEXT_KEY, StepResult, plain
-from prismenv.contracts.face import TEXT_ACTION
+from prismenv.contracts.face import CALL_TOOL, LIST_TOOLS, TEXT_ACTION
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
-from prismenv.words.errors import ConfigurationException, ProtocolException
+from prismenv.words.errors import (
+    ActionException,
+    ConfigurationException,
+    DeadlineException,
+    EnvironmentException,
+    EnvironmentExecutionException,
+    ProtocolException,
+)
 
 ObservationT = TypeVar("ObservationT")
 StateT = TypeVar("StateT")
@@ -117,6 +124,31 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
     async def schemas(self) -> dict[str, Any]:
         """JSON Schemas of `action`, `observation` and `state`. HostException where the server does not tell them."""
         return await self._link.schemas()
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        """The environment's tools: `name`, `description`, and `input_schema`, the JSON Schema of the arguments."""
+        seen = self._known(await self._link.call("step", {"type": LIST_TOOLS}), "step").get("observation")
+        tools = seen.get("tools") if isinstance(seen, dict) else None
+        if not isinstance(tools, list):
+            raise ProtocolException("the environment did not list its tools", code="bad_result")
+        return tools
+
+    async def call_tool(self, name: str, /, **arguments: Any) -> Any:
+        """What a tool returns, as JSON has it. A reward that it gives is in `compute_reward`.
+
+        ActionException: there is no such tool, or it does not take these arguments, and nothing happened;
+        EnvironmentExecutionException: it failed; DeadlineException: it did not end in time, and the episode is over.
+        """
+        action = {"type": CALL_TOOL, "tool_name": name, "arguments": arguments}
+        payload = self._known(await self._link.call("step", action), "step")
+        seen, reward = payload.get("observation"), payload.get("reward")
+        if not isinstance(seen, dict) or "tool_name" not in seen:
+            raise ProtocolException("the environment did not answer as a tool does", code="bad_result")
+        if isinstance(error := seen.get("error"), dict):
+            raise _tool_error(str(error.get("error_type")), str(error.get("message")))
+        if isinstance(reward, int | float):
+            self._rewards.append(float(reward))
+        return seen.get("result")
 
     def sync(self) -> "SyncEnvironmentClient[ObservationT, StateT]":
         """The same for code that is not async: `with client.sync() as env: env.reset()`."""
@@ -218,11 +250,28 @@ class SyncEnvironmentClient(Generic[ObservationT, StateT]):
         """See EnvironmentClient.schemas."""
         return self._open.call(self._client.schemas)
 
+    def list_tools(self) -> list[dict[str, Any]]:
+        """See EnvironmentClient.list_tools."""
+        return self._open.call(self._client.list_tools)
+
+    def call_tool(self, name: str, /, **arguments: Any) -> Any:
+        """See EnvironmentClient.call_tool."""
+        return self._open.call(lambda: self._client.call_tool(name, **arguments))
+
     @property
     def _open(self) -> BlockingPortal:
         if self._portal is None:
             raise ConfigurationException("the client is not open: use `with client.sync() as env`", code="not_open")
         return self._portal
+
+
+def _tool_error(kind: str, message: str) -> EnvironmentException:
+    """The exception that a tool's error comes to."""
+    if kind in ("tool_not_found", "invalid_args"):
+        return ActionException(message, code=kind)
+    if kind == "timeout":
+        return DeadlineException(message)
+    return EnvironmentExecutionException(message, code="environment_raised")
 
 
 def _address(url: str, environment: str | None) -> str:

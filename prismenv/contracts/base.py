@@ -30,10 +30,12 @@ from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.judging import Judging
 from prismenv.contracts.observer import NodeObserver, SilentObserver
 from prismenv.contracts.plan import PlannedNode
+from prismenv.contracts.progress import Progress
 from prismenv.contracts.registry import Registration, environment_registry
 from prismenv.contracts.requests import concepts_of, positive_option, whole_option
 from prismenv.contracts.services import Services, find_environment_block, open_default_services
 from prismenv.contracts.settings import HOST_MAX_ATTEMPTS, HOST_TIMEOUT_SECONDS, EnvironmentConfig
+from prismenv.contracts.tool import tools_of
 from prismenv.contracts.turn import Turn
 from prismenv.contracts.workflow import Workflow
 from prismenv.words.errors import (
@@ -96,7 +98,7 @@ def _refuse_clashes(members: Iterable[str], whose: str) -> None:
             )
 
 
-class BaseEnvironment(Workflow, Judging, Environment):
+class BaseEnvironment(Workflow, Judging, Progress, Environment):
     """An environment by its name: `BaseEnvironment("environment_coding_challenge")`, or a class that derives from this.
 
     `config` None takes the workspace's block for the name. `services` None opens the workspace's own at `initialize`
@@ -263,7 +265,7 @@ class BaseEnvironment(Workflow, Judging, Environment):
         if seed is not None:
             self._seed = seed
         returned = await call_author(self.environment_name, "reset", author, *args, **own_options(author, options))
-        return returned if hasattr(self, "step") else None
+        return returned if hasattr(self, "step") or tools_of(type(self)) else None
 
     async def _enter_close(self, author: Method) -> None:
         try:

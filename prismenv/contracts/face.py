@@ -4,14 +4,17 @@ their form, and what types they speak in. What an episode is allowed to do when 
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+import json
+from collections.abc import Hashable, Mapping
 from typing import Any, cast, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.entry import call_author
 from prismenv.contracts.episode import TEXT_KEY, State, StepResult, as_step, plain
+from prismenv.contracts.tool import Tool, ToolAnswer, ToolFault, tools_of
 from prismenv.words.errors import ActionException, EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nearness import did_you_mean
 
@@ -28,15 +31,44 @@ _TEXT_OBSERVATION_SCHEMA: Mapping[str, Any] = {
     "required": [TEXT_KEY],
 }
 _ERRORS_SHOWN = 20
+LIST_TOOLS, CALL_TOOL = "list_tools", "call_tool"  # types of actions, where an environment has tools
+_TOOL_ACTION_SCHEMAS: tuple[Mapping[str, Any], ...] = (
+    {"type": "object", "properties": {"type": {"const": LIST_TOOLS}}, "required": ["type"]},
+    {
+        "type": "object",
+        "properties": {
+            "type": {"const": CALL_TOOL},
+            "tool_name": {"type": "string"},
+            "arguments": {"type": "object", "default": {}},
+        },
+        "required": ["type", "tool_name"],
+    },
+)
+_RESET_PROPERTIES: Mapping[str, Any] = {
+    "seed": {"type": ["integer", "null"], "minimum": 0, "description": "What the episode is drawn from."},
+    "episode_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 200},
+}
+_ENGINE = "prismenv.contracts."  # classes from here are the engine's part of an environment, not an author's
+MAX_RESULT_BYTES = 8 * 2**20  # of a tool
 
 
 class EpisodeTypes:
-    """The types that an environment's class declares: those of its step's action and result, and of its state.
+    """The types that an environment's class declares: those of its step's action and result, and of its state; and its
+    tools.
 
-    None: it does not say, and any object of JSON will do.
+    None: it does not say, and any object of JSON will do. `steps`: it defines `step`. `episodes`: it defines `step` or
+    `reset`; one that has tools alone has no episodes.
     """
 
     def __init__(self, cls: type[Any]) -> None:
+        self.tools: Mapping[str, Tool] = tools_of(cast(Hashable, cls))
+        self.steps = callable(getattr(cls, "step", None))
+        self.episodes = self.steps or any(
+            "reset" in vars(klass) for klass in cls.__mro__ if not klass.__module__.startswith(_ENGINE)
+        )
+        reset = getattr(cls, "reset", None)
+        hints = _hints(reset)
+        self._reset_options = {name: hints.get(name) for name in _named(reset) if name not in _RESET_PROPERTIES}
         step = _hints(getattr(cls, "step", None))
         parameters = [name for name in _parameters(getattr(cls, "step", None)) if name != "self"]
         self.action = _told(step.get(parameters[0]) if parameters else None)
@@ -45,10 +77,27 @@ class EpisodeTypes:
         self.state = _told(_hints(state.fget if isinstance(state, property) else state).get("return"))
         self._reads_action = None if self.action in (None, str) else _adapter(self.action)
 
+    def action_schema(self) -> dict[str, Any]:
+        """JSON Schema of the author's own actions."""
+        return dict(_TEXT_ACTION_SCHEMA) if self.action is str else _schema(self.action)
+
+    def reset_schema(self) -> dict[str, Any]:
+        """JSON Schema of what reset takes: the engine's `seed` and `episode_id`, and the author's options."""
+        definitions: dict[str, Any] = {}
+        properties: dict[str, Any] = dict(_RESET_PROPERTIES)
+        for name, hint in self._reset_options.items():
+            own = {} if hint is None else _schema(hint)
+            definitions.update(own.pop("$defs", {}))
+            properties[name] = own
+        found: dict[str, Any] = {"type": "object", "properties": properties}
+        return {**found, "$defs": definitions} if definitions else found
+
     def schemas(self) -> dict[str, Any]:
         """JSON Schemas of `action`, `observation` and `state`."""
-        action = dict(_TEXT_ACTION_SCHEMA) if self.action is str else _schema(self.action)
+        action = self.action_schema()
         observation = dict(_TEXT_OBSERVATION_SCHEMA) if self.observation is str else _schema(self.observation)
+        if self.tools:
+            action = _any_of([action, *_TOOL_ACTION_SCHEMAS] if self.steps else list(_TOOL_ACTION_SCHEMAS))
         return {"action": action, "observation": observation, "state": _schema(self.state or State)}
 
     def read_action(self, given: Any) -> Any:
@@ -69,23 +118,45 @@ class EpisodeFace:
     """One environment's. EnvironmentExecutionException, code `no_episode_face`, where it has none."""
 
     def __init__(self, environment: BaseEnvironment, types: EpisodeTypes | None = None) -> None:
-        if not callable(getattr(environment, "step", None)):
+        self.types = types or EpisodeTypes(type(environment))
+        if not self.types.steps and not self.types.tools:
             raise EnvironmentExecutionException(
-                f"{environment.environment_name!r} has no episode face: it does not define reset and step",
+                f"{environment.environment_name!r} has no episode face: it does not define reset and step, nor tools",
                 code="no_episode_face",
                 subject=environment.environment_name,
             )
         self._environment = cast(Any, environment)
         self._name = environment.environment_name
-        self.types = types or EpisodeTypes(type(environment))
 
     async def reset(self, seed: int, options: Mapping[str, Any]) -> StepResult[Any]:
         """Begin an episode. Those of `seed` and `options` go to the author that its signature takes."""
-        return as_step(await self._environment.reset(seed=seed, **options), self._name, "reset")
+        returned = await self._environment.reset(seed=seed, **options)
+        if returned is None and not self.types.steps:
+            returned = {}  # there may be nothing to see where tools are all there is
+        return as_step(returned, self._name, "reset")
 
     async def step(self, action: Any) -> StepResult[Any]:
         """One step, with an action as `EpisodeTypes.read_action` gives it."""
         return as_step(await call_author(self._name, "step", self._environment.step, action), self._name, "step")
+
+    async def call_tool(self, tool: Tool, arguments: Mapping[str, Any]) -> StepResult[ToolAnswer]:
+        """What a tool comes to, with arguments as `Tool.read` gives them.
+
+        What the author's code raises is an answer too, but for ActionException: then nothing happened.
+        """
+        try:
+            returned = await call_author(self._name, tool.name, getattr(self._environment, tool.name), **arguments)
+            step = (
+                as_step(returned, self._name, tool.name) if isinstance(returned, StepResult) else StepResult(returned)
+            )
+            answer = ToolAnswer(tool.name, _bounded(step.observation, f"the result of the tool {tool.name!r}"))
+        except ActionException:
+            raise
+        except EnvironmentException as error:
+            cause = error.__cause__  # what the author's code raised, without where in the server it was
+            told = f"{type(cause).__name__}: {cause}" if error.code == "environment_raised" else error.message
+            return StepResult(ToolAnswer(tool.name, error=ToolFault("execution_error", told)))
+        return dataclasses.replace(step, observation=answer)
 
     async def state(self, episode_id: str | None, step_count: int) -> dict[str, Any]:
         """The author's state as an object of JSON, the engine's own keys filled where it does not have them."""
@@ -128,6 +199,13 @@ def _parameters(function: Any) -> list[str]:
     return [] if function is None else list(inspect.signature(function).parameters)
 
 
+def _named(function: Any) -> list[str]:
+    """The parameters that a method takes by name."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    items = [] if function is None else inspect.signature(inspect.unwrap(function)).parameters.items()
+    return [name for name, item in items if item.kind in kinds and name != "self"]
+
+
 def _told(hint: Any) -> Any:
     """A type that says something about what is in it."""
     plain_types = (Any, object, dict, tuple, None, type(None), Mapping)
@@ -148,7 +226,27 @@ def _adapter(kind: Any) -> TypeAdapter[Any] | None:
 
 def _schema(kind: Any) -> dict[str, Any]:
     adapter = None if kind is None else _adapter(kind)
-    return {"type": "object"} if adapter is None else adapter.json_schema()
+    try:
+        return {"type": "object"} if adapter is None else adapter.json_schema()
+    except PydanticInvalidForJsonSchema:  # it can be read from JSON, and no schema can tell how
+        return {"type": "object"}
+
+
+def _any_of(schemas: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """The schema of what fits one of several. What they refer to has to stand at the root."""
+    definitions = {key: value for each in schemas for key, value in each.get("$defs", {}).items()}
+    found: dict[str, Any] = {"anyOf": [{key: item for key, item in each.items() if key != "$defs"} for each in schemas]}
+    return {**found, "$defs": definitions} if definitions else found
+
+
+def _bounded(value: object, what: str) -> Any:
+    """`value` as JSON has it; EnvironmentExecutionException where it cannot be, or is too long."""
+    made = plain(value, what)
+    if len(json.dumps(made)) > MAX_RESULT_BYTES:
+        raise EnvironmentExecutionException(
+            f"{what} is longer than {MAX_RESULT_BYTES:,} bytes", code="result_too_large"
+        )
+    return made
 
 
 def _text_of(given: Any) -> str:

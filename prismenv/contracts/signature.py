@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from prismenv.contracts.environment import AWAITED_METHODS, KNOWN_METHODS, MARK, MARKS
+from prismenv.contracts.tool import read_tools
 from prismenv.words.errors import RegistryException
 from prismenv.words.nearness import did_you_mean
 
@@ -47,7 +48,8 @@ def check_method_name(name: object, function: object, where: str) -> None:
 
 
 def check_method(name: str, function: Callable[..., Any], where: str) -> None:
-    """RegistryException unless `function` can stand as the method `name` of an environment."""
+    """RegistryException unless `function` can stand as the method `name` of an environment, or as a tool of it."""
+    read_tools({name: function}, where)
     if not callable(function) or inspect.isclass(function):
         raise _bad(name, where, f"expected a function, found {type(function).__name__}")
     parameters = _parameters(name, function, where)
@@ -63,7 +65,8 @@ def check_method(name: str, function: Callable[..., Any], where: str) -> None:
 
 
 def check_members(members: Mapping[str, Any], where: str) -> None:
-    """Check the methods that an environment class brings, and look for slips of known names among the others."""
+    """Check the methods and tools that an environment class brings, and look for slips of known names."""
+    read_tools(members, where)
     for name, member in members.items():
         if isinstance(member, property | staticmethod | classmethod) or not inspect.isfunction(inspect.unwrap(member)):
             if name in AWAITED_METHODS:

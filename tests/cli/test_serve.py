@@ -42,6 +42,37 @@ async def main(url, action, wrong):
 asyncio.run(main(*sys.argv[1:]))
 """
 
+# The stock client of tools, over its WebSocket and over its JSON-RPC.
+STOCK_TOOLS = """
+import asyncio, json, sys
+from openenv.core.mcp_client import MCPToolClient
+
+async def main(url):
+    seen = []
+    for production in (False, True):
+        async with MCPToolClient(base_url=url) as env:
+            env.use_production_mode = production
+            seen.append([each.name for each in await env.list_tools()])
+            seen.append([await env.call_tool("add", one=1, other=number) for number in (2, 3)])
+            try:
+                await env.call_tool("add", one="1", other=2)
+            except RuntimeError as error:
+                seen.append(str(error))
+    print(json.dumps(seen))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+ADDER = """
+from prismenv import BaseEnvironment, environment_registry, tool
+
+
+@environment_registry.register("environment_adder")
+class Adder(BaseEnvironment):
+    @tool
+    def add(self, one: int, other: int) -> int:
+        return one + other
+"""
+
 
 @contextmanager
 def serving(shell: Any, *words: object, **environment: str) -> "Iterator[tuple[str, subprocess.Popen[str]]]":
@@ -132,3 +163,18 @@ def test_the_stock_client_of_openenv_plays(shell: Any, variable: str) -> None:
     first, step, state, error, same = seen[CODING]
     assert (step[0]["success"], step[0]["attempts_left"], step[1:]) == (False, 2, [0.0, False])
     assert (state["step_count"], "VALIDATION_ERROR" in error, same) == (1, True, True)
+
+
+@pytest.mark.parametrize("variable", ["OPENENV_CORE_PYTHON", "OPENENV_PYTHON"])
+def test_the_stock_client_of_tools_calls_them(shell: Any, variable: str) -> None:
+    python = python_of(variable)
+    shell.write("own/prismenv.yaml", "")
+    shell.write("own/environments/environment_adder.py", ADDER)
+    with serving(shell, "--workspace", shell.folder / "own") as (url, _):
+        words = [python, "-c", STOCK_TOOLS, f"{url}/environments/environment_adder"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.returncode == 0, done.stderr
+    over_socket, over_http = (json.loads(done.stdout.splitlines()[-1])[part] for part in (slice(3), slice(3, 6)))
+    for names, sums, error in (over_socket, over_http):
+        assert (names, sums) == (["add"], [3, 4])
+        assert "one: input should be a valid integer" in error

@@ -10,7 +10,16 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from prismenv import Action, BaseEnvironment, EnvironmentConfig, Observation, State, environment_registry
+from prismenv import (
+    Action,
+    BaseEnvironment,
+    EnvironmentConfig,
+    Observation,
+    State,
+    StepResult,
+    environment_registry,
+    tool,
+)
 from prismenv.contracts.services import Services
 from prismenv.engine.host.host import HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
@@ -26,6 +35,7 @@ from prismenv.testing.jail import ScriptedSandbox
 from prismenv.testing.transport import ScriptedTransport
 
 ECHO, TRIED, CODING = "environment_echo", "environment_tried", "environment_coding_challenge"
+TOOLED = "environment_tooled"
 SECONDS = 60
 ANSWERS = {
     "challenge_designer": "Write a function.",
@@ -86,12 +96,72 @@ class Tried(BaseEnvironment):
         self.counts["closed"] += 1
 
 
+class Tooled(BaseEnvironment):
+    """A drawer."""
+
+    async def reset(self, things: list[str] | None = None) -> dict[str, int]:
+        self._drawer = list(things or [])
+        return {"things": len(self._drawer)}
+
+    async def step(self, action: str) -> tuple[str, float, bool, dict[str, Any]]:
+        return f"heard {action}", 0.5, action == "end", {}
+
+    def system_prompt(self) -> str:
+        if self.config.get("boom"):
+            raise OSError("no device")
+        return "Keep your things in order."
+
+    @tool
+    async def put(self, thing: str, times: int = 1) -> int:
+        """Put a thing into the drawer."""
+        self._drawer += [thing] * times
+        return len(self._drawer)
+
+    @tool
+    def look(self) -> dict[str, list[str]]:
+        """Look into the drawer."""
+        return {"things": self._drawer}
+
+    @tool
+    def say(self, text: str) -> str:
+        """Say it again."""
+        return text
+
+    @tool
+    async def submit(self) -> StepResult[str]:
+        """Be done."""
+        return StepResult("thank you", reward=1.0, done=True)
+
+    @tool
+    def count(self, to: int) -> int:
+        """Count, in a thread, and tell how far it is."""
+        for number in range(to):
+            self.report_progress(number + 1, to, f"at {number + 1}")
+        return to
+
+    @tool
+    async def fail(self) -> None:
+        """Fail."""
+        raise ValueError("told to")
+
+    @tool
+    async def hang(self) -> None:
+        """Hang until the call is cancelled."""
+        self.report_progress(0.5)
+        Tried.counts["hanging"] += 1
+        try:
+            await anyio.sleep_forever()
+        finally:
+            Tried.counts["cancelled"] += 1
+
+
 @pytest.fixture
 def counts() -> Iterator[dict[str, int]]:
     """What became of the instances of `environment_tried`."""
     with environment_registry.isolated():
         load_environments(find_workspaces())
         environment_registry.register(TRIED)(Tried)
+        environment_registry.register(TOOLED)(Tooled)
         Tried.counts = {"opened": 0, "closed": 0, "hanging": 0, "cancelled": 0}
         yield Tried.counts
 
@@ -105,6 +175,12 @@ def hosted(counts: dict[str, int]) -> HostedEnvironments:
     services = Services(interface=interface, sandbox=ScriptedSandbox(), clock=clock)
     configs = {name: (environment_registry.get(name).config or EnvironmentConfig)() for name in (ECHO, TRIED, CODING)}
     return HostedEnvironments(services, configs)
+
+
+@pytest.fixture
+def with_tools(hosted: HostedEnvironments) -> HostedEnvironments:
+    """The same, and one with tools."""
+    return HostedEnvironments(hosted.services, {**hosted.configs, TOOLED: EnvironmentConfig()})
 
 
 Serve = Callable[..., AbstractAsyncContextManager[RunningEnvironments]]
@@ -125,7 +201,8 @@ def serve(hosted: HostedEnvironments) -> Serve:
     ) -> AsyncIterator[RunningEnvironments]:
         served = hosted
         if config:
-            served = HostedEnvironments(hosted.services, {**hosted.configs, TRIED: EnvironmentConfig(**config)})
+            own = {name: EnvironmentConfig(**config) for name in (TRIED, TOOLED)}
+            served = HostedEnvironments(hosted.services, {**hosted.configs, **own})
         settings = EnvironmentServeSettings(
             port=0,
             only=only,

@@ -26,6 +26,7 @@ LAYERS = {
     "testing": 6,
     "clients": 7,
     "bridges": 8,
+    "conformance": 7,
     "server": 7,
     "cli": 8,
 }

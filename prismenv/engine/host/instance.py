@@ -14,9 +14,10 @@ import anyio
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.episode import StepResult
-from prismenv.contracts.face import EpisodeFace, EpisodeTypes
+from prismenv.contracts.face import CALL_TOOL, LIST_TOOLS, EpisodeFace, EpisodeTypes
 from prismenv.contracts.requests import positive_option, whole_option
 from prismenv.contracts.settings import HOST_TIMEOUT_SECONDS
+from prismenv.contracts.tool import FaultKind, ToolAnswer, ToolFault
 from prismenv.contracts.turn import Turn
 from prismenv.words.errors import (
     ActionException,
@@ -25,6 +26,7 @@ from prismenv.words.errors import (
     EnvironmentExecutionException,
     HostException,
 )
+from prismenv.words.nearness import did_you_mean
 from prismenv.words.seeding import derive_seed
 
 Stage = Literal["new", "running", "over", "broken"]
@@ -134,7 +136,14 @@ class Instance:
 
         ActionException: the action is refused, nothing happened. EnvironmentExecutionException: `no_episode` before
         reset, `episode_over` after the end; any other, and DeadlineException, ended the episode.
+
+        Where the environment has tools, `{"type": "list_tools"}` and `{"type": "call_tool", "tool_name", "arguments"}`
+        are actions too; see `call_tool`.
         """
+        if self.face.types.tools and isinstance(action, Mapping) and action.get("type") in (LIST_TOOLS, CALL_TOOL):
+            return await self._tool_step(action, timeout_seconds, request_id)
+        if not self.face.types.steps:
+            raise ActionException(f"{self.name!r} has tools alone: an action is of type {LIST_TOOLS} or {CALL_TOOL}")
         seconds = self._seconds(timeout_seconds)
         async with self._use():
             if request_id in self._answered:
@@ -155,6 +164,63 @@ class Instance:
             if request_id is not None:
                 self._remember(request_id, result)
             return result
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: Mapping[str, Any],
+        timeout_seconds: float | None = None,
+        *,
+        request_id: str | None = None,
+    ) -> StepResult[Any]:
+        """One call of a tool, within the episode where the environment has episodes; its observation is a ToolAnswer.
+
+        What the tool raises is told in the answer, and the episode goes on. A call that was cut off by its deadline or
+        by the caller ended it. EnvironmentExecutionException: `no_episode`, `episode_over`.
+        """
+        seconds = self._seconds(timeout_seconds)
+        async with self._use():
+            if request_id in self._answered:
+                return self._answered[request_id]
+            tools = self.face.types.tools
+            if name not in tools:
+                return _fault(name, "tool_not_found", f"there is no tool {name!r:.80}{did_you_mean(name, tools)}")
+            if self.face.types.episodes:
+                self._require_running()
+            try:
+                read = tools[name].read(arguments)
+                self._break("the last call of a tool was cut off")
+                result = await self._in_time(name, seconds, lambda: self.face.call_tool(tools[name], read))
+            except ActionException as error:
+                self.stage = "running"
+                return _fault(name, "invalid_args", error.message)
+            except DeadlineException as error:
+                self._break(error.message)
+                return _fault(name, "timeout", error.message, over=self.face.types.episodes)
+            self._steps += 1
+            self._note(result)
+            if request_id is not None:
+                self._remember(request_id, result)
+            return result
+
+    async def _tool_step(
+        self, action: Mapping[str, Any], timeout_seconds: float | None, request_id: str | None
+    ) -> StepResult[Any]:
+        unknown = action.keys() - {"type", "metadata", "tool_name", "arguments"}
+        name, arguments = action.get("tool_name"), action.get("arguments", {})
+        if action["type"] == LIST_TOOLS:
+            async with self._use():
+                return StepResult({"tools": self.tool_documents()}, done=self.stage == "over")
+        if unknown or not isinstance(name, str) or not isinstance(arguments, Mapping):
+            raise ActionException(f'an action of type {CALL_TOOL} is {{"type", "tool_name", "arguments"?}}')
+        return await self.call_tool(name, arguments, timeout_seconds, request_id=request_id)
+
+    def tool_documents(self) -> list[dict[str, Any]]:
+        """The tools as OpenEnv tells them: `name`, `description`, and `input_schema`, JSON Schema of the arguments."""
+        return [
+            {"name": each.name, "description": each.description, "input_schema": dict(each.schema)}
+            for each in self.face.types.tools.values()
+        ]
 
     async def state(self) -> dict[str, Any]:
         """The state as JSON has it, with `episode_id` and `step_count`; before the first reset only these."""
@@ -237,6 +303,10 @@ class Instance:
     def _break(self, why: str) -> None:
         """Broken unless what follows ends well."""
         self.stage, self._why = "broken", why
+
+
+def _fault(name: str, kind: FaultKind, message: str, *, over: bool = False) -> StepResult[Any]:
+    return StepResult(ToolAnswer(name[:MAX_ID], error=ToolFault(kind, message)), done=over, truncated=over)
 
 
 def _no_episode(name: str) -> EnvironmentExecutionException:

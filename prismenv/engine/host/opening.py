@@ -20,7 +20,7 @@ from prismenv.finding.workspace import WorkspaceSet
 from prismenv.words.errors import ConfigurationException, RegistryException
 from prismenv.words.nearness import did_you_mean
 
-_HOSTED_FACES = frozenset({"node", "episode"})
+_HOSTED_FACES = frozenset({"node", "episode", "tools"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class HostedEnvironments:
 async def open_hosted(
     recipe: Recipe, workspaces: WorkspaceSet, folder: Path, names: Sequence[str] | None = None
 ) -> AsyncIterator[HostedEnvironments]:
-    """The workspaces' environments that can be stepped or measured, with the recipe's services. Nothing is stored.
+    """The workspaces' environments that have node, episode or tools, with the recipe's services. Nothing is stored.
 
     `names` None: all; one that is broken is left out then, with a warning, and one that is named is an error. The
     recipe's `config` is for the only one that is named.

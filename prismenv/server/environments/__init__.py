@@ -1,1 +1,1 @@
-"""Environments over protocols: OpenEnv's WebSocket and HTTP, PrismBench's challenges."""
+"""Environments over protocols: OpenEnv's WebSocket and HTTP, MCP, PrismBench's challenges."""

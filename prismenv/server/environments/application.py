@@ -27,7 +27,9 @@ from prismenv.server.body import read_body
 from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.challenges import ChallengeRunner
 from prismenv.server.environments.health import EnvironmentHealth, overall
+from prismenv.server.environments.jsonrpc import RpcException
 from prismenv.server.environments.limits import WireLimits
+from prismenv.server.environments.mcphttp import McpEndpoint
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.stepping import HttpEpisodes
 from prismenv.server.environments.telling import told
@@ -57,25 +59,30 @@ class EnvironmentApplication:
 
     def build(self) -> Starlette:
         """The ASGI application."""
-        episodes = HttpEpisodes(NamedInstances(self.host), self.hosted)
+        instances = NamedInstances(self.host)
+        episodes = HttpEpisodes(instances, self.hosted)
+        agents = McpEndpoint(instances, self.hosted, self.host, self.clock, self._message)
         runner = ChallengeRunner(self.hosted, self.host, self.clock)
-        own: list[tuple[str, str, Handler]] = [
+        own: list[tuple[str, str, Handler]] = [  # they are tried in this order: what is asked most comes first
+            ("POST", "/mcp", self._mcp_message(agents)),
+            ("POST", "/step", self._stepped(episodes.step)),
+            ("POST", "/reset", self._stepped(episodes.reset)),
+            ("GET", "/state", self._stepped(episodes.state)),
+            ("DELETE", "/mcp", self._mcp_end(agents)),
             ("GET", "/metadata", self._metadata),
             ("GET", "/schema", self._schema),
-            ("GET", "/state", self._stepped(episodes.state)),
-            ("POST", "/reset", self._stepped(episodes.reset)),
-            ("POST", "/step", self._stepped(episodes.step)),
         ]
-        routes: list[Route | WebSocketRoute] = [
+        routes: list[Route | WebSocketRoute] = []
+        for prefix in ("", PREFIX):
+            routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
+            routes.append(WebSocketRoute(f"{prefix}/ws", self._session))
+        routes += [
             self._route("GET", "/", self._root, free=True),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", f"{PREFIX}/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),
             self._route("POST", "/run-challenge", self._challenge(runner)),
         ]
-        for prefix in ("", PREFIX):
-            routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
-            routes.append(WebSocketRoute(f"{prefix}/ws", self._session))
         return Starlette(routes=routes, exception_handlers={HTTPException: no_such_thing, Exception: fault})
 
     def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:
@@ -109,6 +116,22 @@ class EnvironmentApplication:
     async def _body(self, request: Request) -> dict[str, Any]:
         return await read_body(request, self.limits.message_bytes, self.limits.body_seconds, optional=True)
 
+    async def _message(self, request: Request) -> dict[str, Any]:
+        return await read_body(request, self.limits.message_bytes, self.limits.body_seconds)
+
+    def _mcp_message(self, agents: McpEndpoint) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            name = self._name(request.path_params.get("environment"))
+            return await agents.post(request, tenant, name, self._metered)
+
+        return handler
+
+    def _mcp_end(self, agents: McpEndpoint) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            return await agents.delete(request, tenant, self._name(request.path_params.get("environment")))
+
+        return handler
+
     def _stepped(self, call: Callable[..., Awaitable[dict[str, Any]]]) -> Handler:
         async def handler(request: Request, tenant: str) -> Response:
             name = self._name(request.path_params.get("environment"))
@@ -130,6 +153,9 @@ class EnvironmentApplication:
             outcome = "ok"
         except EnvironmentException as error:
             outcome = error.code
+            raise
+        except RpcException as error:
+            outcome = f"rpc_{error.code}"
             raise
         finally:
             self.meter.called(name, kind, outcome, self.clock.monotonic() - begun)

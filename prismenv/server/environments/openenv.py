@@ -18,7 +18,6 @@ from prismenv.words.errors import ActionException, ConfigurationException, Envir
 TYPES = ("reset", "step", "state", "close", "mcp", "system_prompt", "compute_reward")
 _WITH_DATA = ("reset", "step", "mcp")
 ENDING = ("SESSION_ERROR", "CAPACITY_REACHED", "FACTORY_ERROR")
-_METHOD_NOT_FOUND = -32601
 
 
 class DialectException(Exception):
@@ -94,11 +93,3 @@ def error_of(error: EnvironmentException) -> dict[str, Any]:
 
 def _errors_of(error: ActionException) -> list[Mapping[str, Any]]:
     return list(error.errors) or [{"loc": [], "msg": error.message, "type": "value_error"}]
-
-
-def no_mcp(data: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON-RPC's answer to a method that there is not: environments have no tools here."""
-    asked = data.get("id")
-    request_id = asked if isinstance(asked, str | int) and not isinstance(asked, bool) else None
-    wrong = {"code": _METHOD_NOT_FOUND, "message": "this environment has no tools"}
-    return answer("mcp", {"jsonrpc": "2.0", "id": request_id, "error": wrong})

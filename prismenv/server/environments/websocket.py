@@ -20,6 +20,7 @@ from prismenv.contracts.episode import result_document
 from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
 from prismenv.server.environments.limits import WireLimits
+from prismenv.server.environments.mcp import answer_frame
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.openenv import (
     ENDING,
@@ -28,7 +29,6 @@ from prismenv.server.environments.openenv import (
     answer,
     error_answer,
     error_of,
-    no_mcp,
     read_message,
 )
 from prismenv.words.errors import EnvironmentException
@@ -169,8 +169,8 @@ async def _compute_reward(instance: Instance, _message: Message) -> dict[str, An
     return answer("compute_reward", {"reward": await instance.compute_reward()})
 
 
-async def _mcp(_instance: Instance, message: Message) -> dict[str, Any]:
-    return no_mcp(message.data)
+async def _mcp(instance: Instance, message: Message) -> dict[str, Any]:
+    return answer("mcp", await answer_frame(instance, message.data))
 
 
 async def _goodbye(_instance: Instance, _message: Message) -> dict[str, Any]:

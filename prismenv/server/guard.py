@@ -53,6 +53,7 @@ class GuardedProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._upgraded = True  # from here on the connection is another protocol's
         self._head_came()
+        self.transport = cast("_JoiningTransport", self.transport).direct()
         super().handle_websocket_upgrade(event)
 
     def _expect_head(self) -> None:
@@ -104,6 +105,11 @@ class _JoiningTransport(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._inner.set_protocol(protocol)
+
+    def direct(self) -> asyncio.Transport:
+        """What is beneath, for a protocol that writes an answer as one piece."""
+        self._send()
+        return self._inner
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._inner.get_extra_info(name, default)

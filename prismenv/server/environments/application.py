@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from prismenv import __version__
 from prismenv.contracts.clock import Clock
@@ -32,6 +32,7 @@ from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.stepping import HttpEpisodes
 from prismenv.server.environments.telling import told
 from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
+from prismenv.server.guard import SCOPE_KEY
 from prismenv.words.errors import EnvironmentException, HostException, RegistryException
 
 SERVICE = "environment"
@@ -200,7 +201,4 @@ class EnvironmentApplication:
             return
         await websocket.accept()
         setup = SessionSetup(self.host, self.meter, self.limits, self.clock)
-        try:
-            await OpenEnvSession(websocket, setup, name, tenant).run()
-        except* (WebSocketDisconnect, TimeoutError, OSError):
-            pass  # the client went away, or takes no answers
+        await OpenEnvSession(websocket.scope[SCOPE_KEY], setup, name, tenant).run()

@@ -16,6 +16,7 @@ from prismenv.engine.host.host import EnvironmentHost, HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.application import EnvironmentApplication
+from prismenv.server.environments.connection import session_connection
 from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
@@ -103,7 +104,7 @@ def _config(application: EnvironmentApplication, wire: WireLimits) -> uvicorn.Co
     return uvicorn.Config(
         application.build(),
         http=guarded(wire.header_seconds),
-        ws="websockets-sansio",
+        ws=session_connection(wire.pending),
         ws_max_size=wire.message_bytes,
         ws_per_message_deflate=False,  # a small message may be a large one inside, and loopback has no need of it
         lifespan="off",

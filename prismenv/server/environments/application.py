@@ -27,8 +27,10 @@ from prismenv.server.body import read_body
 from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.challenges import ChallengeRunner
 from prismenv.server.environments.health import EnvironmentHealth, overall
+from prismenv.server.environments.landing import landing_page, wants_page
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
+from prismenv.server.environments.pages import Pages, page_response
 from prismenv.server.environments.stepping import HttpEpisodes
 from prismenv.server.environments.telling import told
 from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
@@ -69,6 +71,7 @@ class EnvironmentApplication:
         ]
         routes: list[Route | WebSocketRoute] = [
             self._route("GET", "/", self._root, free=True),
+            *(self._route(*each) for each in Pages(self.hosted, self.only).routes()),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", f"{PREFIX}/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),
@@ -90,6 +93,8 @@ class EnvironmentApplication:
                 response = Response(status_code=_GONE)
             except EnvironmentException as error:
                 response = told(error)
+            if response.status_code == 401 and wants_page(request.headers.get("accept", "")):  # noqa: PLR2004
+                response.headers["WWW-Authenticate"] = 'Basic realm="prismenv"'  # a browser asks for the token then
             self.meter.requested(path, response.status_code)
             return response
 
@@ -147,9 +152,13 @@ class EnvironmentApplication:
 
         return handler
 
-    async def _root(self, _request: Request, tenant: str) -> Response:
+    async def _root(self, request: Request, tenant: str) -> Response:
+        if wants_page(request.headers.get("accept", "")):
+            self.admission.tenant(request.headers)
+            return page_response(landing_page(self.hosted))
         document: dict[str, Any] = {"service": SERVICE, "name": "prismenv", "version": __version__}
         document["links"] = {"health": "/health", "metrics": "/metrics", "run_challenge": "/run-challenge"}
+        document["links"].update(openapi="/openapi.json", docs="/docs")
         if tenant or not self.admission.tokens:
             document["environments"] = {
                 name: {"faces": list(self.hosted.faces(name)), "address": PREFIX.format(environment=name)}

@@ -56,15 +56,17 @@ def operation(  # noqa: PLR0913 - an operation has these parts
     return told
 
 
-def document(title: str, paths: Mapping[str, Any], schemas: Mapping[str, Any]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document."""
-    return {
+def document(
+    title: str, paths: Mapping[str, Any], schemas: Mapping[str, Any], *, secured: bool = True
+) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. `secured`: a token is asked for, but by operations that are free."""
+    told = {
         "openapi": "3.1.0",
         "info": {"title": title, "version": __version__},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"token": []}],
     }
+    return {**told, "security": [{"token": []}]} if secured else told
 
 
 def page_of(told: Mapping[str, Any]) -> str:

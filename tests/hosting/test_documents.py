@@ -1,6 +1,5 @@
 """What the server says of itself is so: each path is described, each answer has the form that is described."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -65,7 +64,9 @@ def described(hosted: HostedEnvironments) -> dict[str, Any]:
             return action.one.kind
 
     environment_registry.register(TYPED)(Nested)
-    return describe(HostedEnvironments(hosted.services, {**hosted.configs, TYPED: EnvironmentConfig()}), ECHO)
+    return describe(
+        HostedEnvironments(hosted.services, {**hosted.configs, TYPED: EnvironmentConfig()}), ECHO, secured=True
+    )
 
 
 def schema(described: dict[str, Any], name: str) -> Any:
@@ -119,7 +120,9 @@ def test_every_path_that_is_answered_is_described(hosted: HostedEnvironments) ->
         clock,
         ECHO,
     )
-    described = {path.replace(f"/environments/{ECHO}", PREFIX) for path in describe(hosted, ECHO)["paths"]}
+    described = {
+        path.replace(f"/environments/{ECHO}", PREFIX) for path in describe(hosted, ECHO, secured=False)["paths"]
+    }
     for route in application.build().routes:
         if isinstance(route, Route):
             assert route.path in described | NOT_DESCRIBED, f"describe {route.path} in environments/documents.py"
@@ -165,4 +168,6 @@ async def test_the_document_is_for_those_with_a_token(serve: Any, http: Any) -> 
                 assert refused.status_code == 401
                 assert ECHO not in refused.text
         async with http(running, TOKEN) as client:
-            assert json.loads((await client.get("/openapi.json")).text)["openapi"].startswith("3.1")
+            assert (await client.get("/openapi.json")).json()["security"]
+    async with serve() as running, http(running) as client:
+        assert "security" not in (await client.get("/openapi.json")).json()

@@ -62,6 +62,7 @@ class EnvironmentApplication:
         """The ASGI application."""
         episodes = HttpEpisodes(NamedInstances(self.host), self.hosted)
         runner = ChallengeRunner(self.hosted, self.host, self.clock)
+        secured = bool(self.admission.tokens)
         own: list[tuple[str, str, Handler]] = [
             ("GET", "/metadata", self._metadata),
             ("GET", "/schema", self._schema),
@@ -71,7 +72,7 @@ class EnvironmentApplication:
         ]
         routes: list[Route | WebSocketRoute] = [
             self._route("GET", "/", self._root, free=True),
-            *(self._route(*each) for each in Pages(self.hosted, self.only).routes()),
+            *(self._route(*each) for each in Pages(self.hosted, self.only, secured=secured).routes()),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", f"{PREFIX}/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),

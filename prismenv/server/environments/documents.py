@@ -83,8 +83,11 @@ def schemas_of(hosted: HostedEnvironments, name: str) -> Schemas:
     return EpisodeTypes(type(hosted.make(name, 0))).schemas()
 
 
-def describe(hosted: HostedEnvironments, only: str | None) -> dict[str, Any]:
-    """The OpenAPI 3.1 document. `only`: the environment that is served at the root too, None: none is."""
+def describe(hosted: HostedEnvironments, only: str | None, *, secured: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document. `only`: the environment that is served at the root too, None: none is.
+
+    `secured`: a token is asked for.
+    """
     schemas, paths = dict(_SHARED), dict(_common(hosted, only))
     for name in hosted.names:
         prefix = f"/environments/{name}"
@@ -93,7 +96,7 @@ def describe(hosted: HostedEnvironments, only: str | None) -> dict[str, Any]:
             schemas.update(_types(name, schemas_of(hosted, name)))
         for at in (prefix, "") if name == only else (prefix,):
             paths.update(_of_one(name, at, stepped=stepped))
-    return document(TITLE, paths, schemas)
+    return document(TITLE, paths, schemas, secured=secured)
 
 
 def _common(hosted: HostedEnvironments, only: str | None) -> Iterator[tuple[str, Any]]:

@@ -18,11 +18,12 @@ Handler = Callable[[Request, str], Awaitable[Response]]
 
 
 class Pages:
-    """`only`: the environment that is served at the root too, None: none is."""
+    """`only`: the environment that is served at the root too, None: none is. `secured`: a token is asked for."""
 
-    def __init__(self, hosted: HostedEnvironments, only: str | None) -> None:
+    def __init__(self, hosted: HostedEnvironments, only: str | None, *, secured: bool) -> None:
         self._hosted = hosted
         self._only = only
+        self._secured = secured
 
     def routes(self) -> Iterator[tuple[str, str, Handler]]:
         """Method, path and handler of each."""
@@ -32,7 +33,7 @@ class Pages:
 
     @cached_property
     def _document(self) -> dict[str, Any]:
-        return describe(self._hosted, self._only)
+        return describe(self._hosted, self._only, secured=self._secured)
 
     async def _openapi(self, _request: Request, _tenant: str) -> Response:
         return answered(self._document)

@@ -37,6 +37,7 @@ COMMANDS = {
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),
     "agents": ("prismenv.cli.agents", "List, show and check agent files."),
     "serve": ("prismenv.cli.serve", "Serve environments over OpenEnv's protocol and PrismBench's."),
+    "token": ("prismenv.cli.token", "Make a token for a server of environments."),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),
     "init": ("prismenv.cli.scaffold", "Make a workspace with one small example of each kind."),
     "eject": ("prismenv.cli.scaffold", "Copy a built-in environment, agent or recipe into the workspace."),

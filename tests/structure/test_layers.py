@@ -38,7 +38,7 @@ OPTIONAL = frozenset(
 OPTIONAL |= {"prismenv.search.adaptive.policy"}  # needs NumPy, which only a run with this policy waits for
 # SQLAlchemy, which only what stores something waits for
 OPTIONAL |= {"prismenv.store.database", "prismenv.store.servicestore", "prismenv.store.sessionstore"}
-OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
+OPTIONAL |= {"prismenv.server", "prismenv.server.hosts", "prismenv.server.limits", "prismenv.server.tokens"}
 OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
 OPTIONAL |= {"websockets.asyncio.client", "websockets.exceptions"}
 OPTIONAL |= {"prismenv.server.environments", "prismenv.server.environments.limits"}

@@ -55,6 +55,10 @@ class SessionConnection(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         return message
 
+    def limit(self, most_bytes: int) -> None:
+        """Take no message that is longer."""
+        self.conn.max_message_size = most_bytes
+
     def say(self, text: str) -> None:
         """Send text, sooner or later; to a client that left, nothing."""
         if self.gone or self.close_sent:

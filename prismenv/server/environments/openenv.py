@@ -13,13 +13,7 @@ from typing import Any
 
 from prismenv.server.asking import check_nesting, no_constant
 from prismenv.server.refusal import Refusal
-from prismenv.words.errors import (
-    ActionException,
-    ConfigurationException,
-    EnvironmentException,
-    EnvironmentExecutionException,
-    HostException,
-)
+from prismenv.words.errors import ActionException, ConfigurationException, EnvironmentException, HostException
 
 TYPES = ("reset", "step", "state", "close", "mcp", "system_prompt", "compute_reward")
 _WITH_DATA = ("reset", "step", "mcp")
@@ -90,13 +84,8 @@ def error_answer(code: str, message: str, **more: Any) -> dict[str, Any]:
 
 
 def written(document: Mapping[str, Any]) -> str:
-    """An answer as text; EnvironmentExecutionException where an author's number is none of JSON's."""
-    try:
-        return _encode(document)
-    except ValueError as error:
-        raise EnvironmentExecutionException(
-            f"the answer cannot be written as JSON: {error}", code="not_json"
-        ) from error
+    """An answer as text. All of it was JSON before: see contracts/episode.py."""
+    return _encode(document)
 
 
 def error_of(error: EnvironmentException) -> dict[str, Any]:

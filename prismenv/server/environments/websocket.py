@@ -17,6 +17,7 @@ from prismenv.contracts.clock import Clock
 from prismenv.contracts.episode import result_document
 from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
+from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.connection import SessionConnection
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
@@ -46,6 +47,7 @@ class SessionSetup:
     meter: EnvironmentMeter
     limits: WireLimits
     clock: Clock
+    admission: Admission
 
 
 class OpenEnvSession:
@@ -105,9 +107,11 @@ class OpenEnvSession:
         self._serving.cancel()
 
     async def _serve(self, instance: Instance) -> None:
-        now, called = self._setup.clock.monotonic, self._setup.meter.called
+        now, called, admission = self._setup.clock.monotonic, self._setup.meter.called, self._setup.admission
         while True:
             text = await self._connection.next_message()
+            if admission.rates is not None:
+                await admission.next_turn(self._tenant)
             begun = now()
             kind, outcome, said = await self._answer(instance, text)
             called(self._environment, kind, outcome, now() - begun)

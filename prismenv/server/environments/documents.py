@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prismenv.contracts.face import EpisodeTypes
+from prismenv.contracts.health import NOT_CONFIGURED
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.limits import MAX_DEPTH, MAX_NAME
 from prismenv.server.openapi import document, object_schema, operation, parameter, reference
@@ -69,7 +70,7 @@ _SHARED: dict[str, Any] = {
     ),
     "Health": object_schema(
         ("status", "service"),
-        status={"enum": ["healthy", "degraded", "unhealthy", "stopping"]},
+        status={"enum": ["healthy", "degraded", "unhealthy", NOT_CONFIGURED, "stopping"]},
         service=_TEXT,
         environments={**_OBJECT, "description": "What each said; for those with a token alone."},
     ),

@@ -22,8 +22,7 @@ from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.rates import Rates
-from prismenv.server.guard import guarded
-from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, Server, is_local, listen, serve_there, url_of
+from prismenv.server.serving import HttpLimits, Server, is_local, listen, serve_there, server_config, url_of
 from prismenv.server.tokens import Tokens
 
 
@@ -128,22 +127,12 @@ def _rates(settings: EnvironmentServeSettings, clock: Clock) -> Rates | None:
 
 
 def _config(application: EnvironmentApplication, wire: WireLimits) -> uvicorn.Config:
-    return uvicorn.Config(
+    return server_config(
         application.build(),
-        http=guarded(wire.header_seconds, wire.send_seconds),
+        HttpLimits(wire.header_bytes, wire.header_seconds, wire.connections, wire.send_seconds),
         ws=session_connection(wire.pending),
         ws_max_size=wire.message_bytes,
         ws_ping_interval=wire.ping_seconds,
         ws_ping_timeout=wire.ping_seconds,
         ws_per_message_deflate=False,  # a small message may be a large one inside, and loopback has no need of it
-        lifespan="off",
-        log_config=None,
-        log_level="critical",  # what a client does wrong is no line of ours
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=wire.connections,
-        h11_max_incomplete_event_size=wire.header_bytes,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
     )

@@ -67,6 +67,7 @@ class GuardedProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._upgraded = True  # from here on the connection is another protocol's
         self._head_came()
+        self._taken()
         self.transport = cast("_JoiningTransport", self.transport).direct()
         super().handle_websocket_upgrade(event)
 

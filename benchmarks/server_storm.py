@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -89,7 +90,8 @@ async def stalling(storm: Storm, _name: str) -> None:
 
 async def flooding(storm: Storm, name: str) -> None:
     """Send much before taking anything, and compare."""
-    async with connect(storm.address, proxy=None, compression=None, open_timeout=60, max_queue=None) as connection:
+    options: dict[str, Any] = {"max_queue": None, "ping_interval": None}  # its pings would wait behind what it said
+    async with connect(storm.address, proxy=None, compression=None, open_timeout=60, **options) as connection:
         await connection.send('{"type": "reset", "data": {}}')
         await connection.recv()
         while time.perf_counter() < storm.end:

@@ -2,13 +2,14 @@
 calls of a tool over MCP, beside the official SDK's server (FastMCP, as it was called) with the same tool.
 
     python benchmarks/server.py [--openenv-python PYTHON] [--fastmcp-python PYTHON] [--only steps|tools]
+        [--sessions 1,8,64,512] [--idle 1000] [--coding]
 
 Over MCP the servers run at the same time and are asked by turns, so that a load of the machine is both's. The official
 client takes more of a processor for a call than any of the servers; a bare client shows the servers' own share.
 
 Servers run as processes of their own, clients in this one. With a Python that has OpenEnv's package, its stock client
-steps too. Times are of the machine as it is then: its load is printed with them. The processor time of a step does not
-depend on it.
+steps too. Times are of the machine as it is then: its load is printed with them. The processor time of a step depends
+on it much less, and least of all as a multiple of the bare server's in the same run.
 """
 
 import argparse
@@ -30,6 +31,7 @@ import anyio.abc
 from websockets.asyncio.client import connect
 
 SECONDS = 4.0
+CODE = "def solution(*args):\n    return sum(range(10))\n"
 BARE = """
 import json, socket, uvicorn
 
@@ -127,6 +129,35 @@ async def session(address: str, end: float, took: list[float]) -> None:
             took.append(time.perf_counter() - begun)
 
 
+async def idle_sessions(address: str, sessions: int, pid: int) -> str:
+    """Resident memory of the server while so many sessions are open, each of which stepped once."""
+    async with AsyncExitStack() as stack:
+        for _ in range(sessions):
+            connection = await stack.enter_async_context(connect(address, proxy=None, compression=None))
+            for said in ('{"type": "reset", "data": {}}', '{"type": "step", "data": {"message": "hello"}}'):
+                await connection.send(said)
+                await connection.recv()
+        return memory_of(pid)
+
+
+async def coding(url: str, times: int = 40) -> tuple[float, float]:
+    """Median and 90th percentile of `step(code)` of a coding challenge, in milliseconds; each is an episode's first."""
+    address = url.replace("http://", "ws://") + "/ws"
+    took = []
+    async with connect(address, proxy=None, compression=None) as connection:
+        for number in range(times):
+            reset = {"seed": number, "concept": "loops", "difficulty_level": "easy"}
+            await connection.send(json.dumps({"type": "reset", "data": reset}))
+            await connection.recv()
+            said = json.dumps({"type": "step", "data": {"code": CODE}})
+            begun = time.perf_counter()
+            await connection.send(said)
+            answer = json.loads(await connection.recv())
+            took.append((time.perf_counter() - begun) * 1000)
+            assert answer["type"] == "observation", answer
+    return statistics.median(took), sorted(took)[int(times * 0.9)]
+
+
 async def measure(address: str, sessions: int) -> tuple[float, float, float]:
     """Median and 99th percentile of a step in milliseconds, and steps a second."""
     took: list[float] = []
@@ -169,17 +200,25 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def report(name: str, url: str, path: str, pid: int) -> None:
-    """Measure one server and print what came of it."""
-    address = url.replace("http://", "ws://") + path
+def report(name: str, url: str, pid: int, asked: argparse.Namespace, bare: dict[int, float]) -> dict[int, float]:
+    """Measure one server and print what came of it; the processor time of a step by how many sessions, `bare` for 1."""
+    address = url.replace("http://", "ws://") + "/ws"
     print(f"{name}: {memory_of(pid)} idle, connect and reset {anyio.run(opening, address):.2f} ms")
-    for sessions in (1, 8, 64):
+    found = {}
+    for sessions in map(int, asked.sessions.split(",")):
         before = processor_seconds(pid)
         median, late, rate = anyio.run(measure, address, sessions)
-        used = (processor_seconds(pid) - before) / (rate * SECONDS) * 1e6
+        used = found[sessions] = (processor_seconds(pid) - before) / (rate * SECONDS) * 1e6
         times = f"median {median:.3f} ms, p99 {late:.2f} ms, {rate:,.0f} steps/s"
-        print(f"  {sessions:3} sessions: {times}, {used:.0f} µs of a processor a step")
+        of_bare = f", {used / bare[sessions]:.2f} of the bare one's" if bare else ""
+        print(f"  {sessions:3} sessions: {times}, {used:.0f} µs of a processor a step{of_bare}")
     print(f"  afterwards {memory_of(pid)}")
+    return found
+
+
+def serving(environment: str) -> tuple[str, ...]:
+    """The command that serves one environment."""
+    return (sys.executable, "-m", "prismenv", "serve", "--environment", environment, "--port", "0", "--json")
 
 
 @dataclass
@@ -322,26 +361,38 @@ def main() -> None:
     parser.add_argument("--openenv-python", help="a Python that has openenv or openenv-core")
     parser.add_argument("--fastmcp-python", help="a Python that has fastmcp")
     parser.add_argument("--only", choices=("steps", "tools"), help="only these")
+    parser.add_argument("--sessions", default="1,8,64,512", help="how many at once, each for some seconds")
+    parser.add_argument("--idle", type=int, default=1000, help="with how many open sessions memory is read; 0: not")
+    parser.add_argument("--coding", action="store_true", help="step(code) of the coding challenge too")
     asked = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors")
     if asked.only != "tools":
-        steps(asked.openenv_python)
+        steps(asked)
     if asked.only != "steps":
         tools(asked.fastmcp_python)
     print(f"load {os.getloadavg()[0]:.1f}")
 
 
-def steps(openenv_python: str | None) -> None:
-    """Echo steps over WebSockets."""
+def steps(asked: argparse.Namespace) -> None:
+    """Echo steps over WebSockets, and what else is asked of that server."""
     with server(sys.executable, "-c", BARE) as (url, pid):
-        report("bare", url, "/ws", pid)
-    words = (sys.executable, "-m", "prismenv", "serve", "--environment", "environment_echo", "--port", "0", "--json")
-    with server(*words) as (url, pid):
-        report("prismenv", url, "/ws", pid)
-        if openenv_python:
-            stock = [openenv_python, "-c", STOCK, url, str(SECONDS)]
+        bare = report("bare", url, pid, asked, {})
+    with server(*serving("environment_echo")) as (url, pid):
+        report("prismenv", url, pid, asked, bare)
+        if asked.openenv_python:
+            stock = [asked.openenv_python, "-c", STOCK, url, str(SECONDS)]
             done = subprocess.run(stock, capture_output=True, text=True, check=True)
             print(f"  OpenEnv's stock client: median {float(done.stdout):.3f} ms")
+    if asked.idle:
+        with server(*serving("environment_echo")) as (url, pid):
+            address, before = url.replace("http://", "ws://") + "/ws", memory_of(pid)
+            print(
+                f"  {asked.idle} sessions: {before} before, {anyio.run(idle_sessions, address, asked.idle, pid)} with"
+            )
+    if asked.coding:
+        with server(*serving("environment_coding_challenge")) as (url, _):
+            median, late = anyio.run(coding, url)
+            print(f"coding challenge: step(code) median {median:.1f} ms, p90 {late:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ COMMANDS = {
         "prismenv.cli.conformance",
         "Check that a server does what a protocol says: OpenEnv, PrismBench, MCP.",
     ),
+    "token": ("prismenv.cli.token", "Make a token for a server of environments."),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),
     "init": ("prismenv.cli.scaffold", "Make a workspace with one small example of each kind."),
     "eject": ("prismenv.cli.scaffold", "Copy a built-in environment, agent or recipe into the workspace."),

@@ -14,6 +14,14 @@ import typer
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
+from prismenv.cli.servedadmission import (
+    HostsOption,
+    InsecureOption,
+    OriginsOption,
+    RateOption,
+    TokenListsOption,
+    admission_of,
+)
 from prismenv.cli.servedrecipe import (
     EXTRA,
     SetsOption,
@@ -40,6 +48,7 @@ Examples:
   prismenv serve
   prismenv serve --environment environment_echo --port 8000
   prismenv serve --set models.default=openai/gpt-5 --host 0.0.0.0 --token-file ~/.config/prismenv.token
+  prismenv token trainer --file tokens.yaml && prismenv serve --host 0.0.0.0 --tokens tokens.yaml
 """
 _SEED_BITS = 63
 
@@ -49,7 +58,8 @@ class _Address:
     host: str
     port: int
     tokens: tuple[KeySource, ...]
-    insecure: bool
+    token_lists: tuple[Path, ...]
+    admission: dict[str, Any]
     only: str | None
     seed: int
     limits: HostLimits
@@ -65,9 +75,8 @@ def serve(
     sets: SetsOption = None,
     token_files: TokenFilesOption = None,
     token_variables: TokenVariablesOption = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Let other machines in without a token: they run programs here.")
-    ] = False,
+    token_lists: TokenListsOption = None,
+    insecure: InsecureOption = False,
     seed: Annotated[
         int | None, typer.Option(min=0, help="What episodes' seeds come from that name none; default: chance.")
     ] = None,
@@ -77,6 +86,9 @@ def serve(
     max_instances: Annotated[int, typer.Option(min=1, help="Instances that may be open at once.")] = 1024,
     per_token: Annotated[int | None, typer.Option(min=1, help="Instances that one token may have.")] = None,
     queue: Annotated[str, typer.Option(help="How long somebody waits for an instance.")] = "30s",
+    requests_per_second: RateOption = None,
+    allow_origins: OriginsOption = None,
+    allow_hosts: HostsOption = None,
     max_message_bytes: Annotated[int, typer.Option(min=1024, help="The longest message or body.")] = 16 * 2**20,
     grace_seconds: Annotated[float, typer.Option(min=0, help="How long calls may go on when stopped.")] = 30.0,
     as_json: JsonOption = False,
@@ -90,7 +102,8 @@ def serve(
         host,
         port,
         tokens,
-        insecure,
+        tuple(token_lists or ()),
+        admission_of(allow_hosts, allow_origins, insecure=insecure, requests_per_second=requests_per_second),
         environment,
         secrets.randbits(_SEED_BITS) if seed is None else seed,
         HostLimits(
@@ -110,6 +123,7 @@ async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Addre
     try:
         from prismenv.server.environments import serving  # noqa: PLC0415 - an extra's library is imported where it is used
         from prismenv.server.environments.limits import WireLimits  # noqa: PLC0415
+        from prismenv.server.hosts import read_origin  # noqa: PLC0415
         from prismenv.server.tokens import read_tokens  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationException(
@@ -121,8 +135,8 @@ async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Addre
     settings = serving.EnvironmentServeSettings(
         host=address.host,
         port=address.port,
-        tokens=read_tokens(address.tokens, Path.cwd(), os.environ),
-        insecure=address.insecure,
+        tokens=read_tokens(address.tokens, Path.cwd(), os.environ, address.token_lists),
+        **{**address.admission, "origins": frozenset(map(read_origin, address.admission["origins"]))},
         only=address.only,
         seed=address.seed,
         host_limits=address.limits,

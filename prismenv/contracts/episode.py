@@ -85,6 +85,8 @@ def as_step(returned: object, environment_name: str, method: str) -> StepResult[
             return _checked(returned)
         if isinstance(returned, tuple):
             return _checked(_of_tuple(returned, method))
+        if isinstance(returned, Observation):
+            return _checked(StepResult(returned, returned.reward, returned.done, returned.truncated, returned.metadata))
         own = _own_of(returned)
         return _checked(
             StepResult(
@@ -144,7 +146,7 @@ def _checked(step: StepResult[Any]) -> StepResult[Any]:
         raise ValueError(f"the info must be a mapping, found {type(step.info).__name__}")  # noqa: TRY004 - caught above
     if step.observation is None:
         raise ValueError("there is no observation")
-    return dataclasses.replace(step, reward=reward)
+    return step if reward is step.reward else dataclasses.replace(step, reward=reward)
 
 
 def plain(value: object, what: str) -> Any:
@@ -178,7 +180,7 @@ def result_document(result: StepResult[Any]) -> dict[str, Any]:
         "reward": result.reward,
         "done": result.done,
     }
-    metadata = {**plain(dict(result.info), "an info"), **({"truncated": True} if result.truncated else {})}
-    if metadata:
+    if result.info or result.truncated:
+        metadata = {**plain(dict(result.info), "an info"), **({"truncated": True} if result.truncated else {})}
         document["metadata"] = metadata
     return document

@@ -17,6 +17,7 @@ LOW_DISK_BYTES = 512 * 2**20
 CHECK_SECONDS = 10.0
 HEALTHY = "healthy"
 NOT_USED = "not used"  # an environment outside a run keeps nothing
+NOT_CONFIGURED = "not configured"  # how a check begins of what the user has to name, and did not; so is the status then
 
 
 async def check_health(
@@ -25,6 +26,7 @@ async def check_health(
     """Agents, sandbox, store and disk, and an author's own checks. Pinging an agent costs no tokens.
 
     `unhealthy`: nothing could be measured (the sandbox, or every agent). `degraded`: something is wrong.
+    `not configured`: nothing is, but it cannot be used before the user names what a check says.
     """
     checks: dict[str, str] = {}
     async with anyio.create_task_group() as tasks:
@@ -46,7 +48,10 @@ def _status(checks: Mapping[str, str], roles: tuple[str, ...]) -> str:
     agents = {f"agent_{role}" for role in roles}
     if "sandbox" in wrong or (agents and agents <= wrong):
         return "unhealthy"
-    return "degraded" if wrong else HEALTHY
+    missing = {name for name in wrong if checks[name].startswith(NOT_CONFIGURED)}
+    if wrong - missing:
+        return "degraded"
+    return NOT_CONFIGURED if missing else HEALTHY
 
 
 async def _check_agent(services: Services, role: str, checks: dict[str, str]) -> None:

@@ -34,15 +34,16 @@ class Turn:
             await called.wait()
         except BaseException:
             if called.is_set():  # the turn came together with the cancellation
-                self._pass_on()
+                self.pass_on()
             else:
                 self._waiting.remove(called)
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._pass_on()
+        self.pass_on()
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
+        """Let in the next: what the end of `async with` does."""
         if self._waiting:
             self._waiting.popleft().set()
         else:

@@ -1,4 +1,8 @@
-"""The composition root: the one place where drivers are put together."""
+"""The composition root: the one place where drivers are put together.
+
+The drivers of stores are imported where a store is opened: what stores nothing, such as a server of environments,
+neither waits for SQLAlchemy nor holds it in memory.
+"""
 
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -33,9 +37,6 @@ from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
 from prismenv.sessions.models import RoleTransports, open_transports
 from prismenv.sessions.tracing import find_tracing
-from prismenv.store.database import open_store
-from prismenv.store.servicestore import open_service_book
-from prismenv.store.sessionstore import open_sessions
 from prismenv.words.errors import ConfigurationException, RegistryException
 from prismenv.words.ledger import Ledger
 
@@ -55,7 +56,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         store: Store | None = None
         if stored:
-            store = stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces))))
+            store = _enter_store(stack, recipe, workspaces)
         yield await _enter(stack, recipe, workspaces, _Given(folder, clock or SystemClock(), store))
 
 
@@ -128,6 +129,8 @@ async def _open_local(
         tracing=find_tracing(transports.reference),
     )
     if keeps_sessions(recipe):
+        from prismenv.store.sessionstore import open_sessions
+
         archive = stack.enter_context(closing(open_sessions(store_location(recipe.output.store, workspaces))))
         tuning = replace(tuning, keeper=SessionKeeper(archive, clock, idle_seconds=settings.session_idle_seconds))
     interface = InProcessInterface(agents, transports, clock, models=transports.model, tuning=tuning)
@@ -138,7 +141,13 @@ def _answers(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet) ->
     """The kept answers of the recipe's store, where nothing else of it is opened; None: nothing is cached."""
     if not recipe.cache:
         return None
-    return stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces)))).answers
+    return _enter_store(stack, recipe, workspaces).answers
+
+
+def _enter_store(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet) -> Store:
+    from prismenv.store.database import open_store
+
+    return stack.enter_context(closing(open_store(store_location(recipe.output.store, workspaces))))
 
 
 def _refuse_unheld(recipe: Recipe) -> None:
@@ -180,6 +189,8 @@ async def open_models(recipe: Recipe, workspaces: WorkspaceSet, folder: Path) ->
         transports.check(role for role in agents if _has_model(transports, role))
         book = None
         if keeps_sessions(recipe):
+            from prismenv.store.servicestore import open_service_book
+
             book = stack.enter_context(closing(open_service_book(store_location(recipe.output.store, workspaces))))
         yield OpenModels(interface, tuple(sorted(agents)), lambda role: str(transports.reference(role)), book)
 

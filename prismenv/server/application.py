@@ -28,6 +28,7 @@ from prismenv.server.guard import SCOPE_KEY
 from prismenv.server.health import HealthBoard
 from prismenv.server.hosts import require_local_host
 from prismenv.server.interface import InterfaceService
+from prismenv.server.openapi import PAGE_POLICY
 from prismenv.server.refusal import Refusal, of_model, stopping
 from prismenv.server.tasks import Task
 from prismenv.server.tokens import Tokens
@@ -126,9 +127,7 @@ class Application:
         return answered(describe())
 
     async def _docs(self, _request: Request, _owner: str) -> Response:
-        return HTMLResponse(
-            page(), headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        )
+        return HTMLResponse(page(), headers={"Content-Security-Policy": PAGE_POLICY})
 
     async def _metrics(self, _request: Request, _owner: str) -> Response:
         page = await self.service.metrics()

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from functools import cache
-from html import escape
 from typing import Any
 
-from prismenv import __version__
 from prismenv.server.asking import DEFAULT_ROLE
 from prismenv.server.limits import MAX_DEPTH, MAX_NAME, MAX_WAIT_SECONDS
+from prismenv.server.openapi import document, object_schema, operation, page_of, parameter
 
 _TEXT = {"type": "string"}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
-_JSON = "application/json"
 _ERRORS = {
     "400": "the body is no JSON",
     "401": "no valid token",
@@ -29,15 +27,11 @@ _ERRORS = {
 }
 
 
-def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "required": list(required), "properties": properties}
-
-
 _SCHEMAS: dict[str, Any] = {
-    "Error": _object(("detail",), detail=_TEXT, code=_TEXT),
-    "Initialize": _object(("role",), role=_NAME),
-    "Initialized": _object(("session_id", "message"), session_id=_NAME, message=_TEXT),
-    "Interact": _object(
+    "Error": object_schema(("detail",), detail=_TEXT, code=_TEXT),
+    "Initialize": object_schema(("role",), role=_NAME),
+    "Initialized": object_schema(("session_id", "message"), session_id=_NAME, message=_TEXT),
+    "Interact": object_schema(
         ("session_id",),
         session_id={**_NAME, "description": "Any that the client likes; it begins with its first question."},
         input_data={"type": "object", "description": f"Fills the template; at most {MAX_DEPTH} levels deep."},
@@ -50,20 +44,20 @@ _SCHEMAS: dict[str, Any] = {
     ),
     "Answer": {
         "oneOf": [
-            _object(("message", "session_id"), message=_TEXT, session_id=_NAME, answer=_object()),
-            _object(("error", "session_id"), error=_object(("code", "message")), session_id=_NAME),
-            _object(("task_id",), task_id=_NAME, status=_TEXT),
+            object_schema(("message", "session_id"), message=_TEXT, session_id=_NAME, answer=object_schema()),
+            object_schema(("error", "session_id"), error=object_schema(("code", "message")), session_id=_NAME),
+            object_schema(("task_id",), task_id=_NAME, status=_TEXT),
         ]
     },
-    "Task": _object(
+    "Task": object_schema(
         ("status", "result", "error"),
         status={"enum": ["processing", "completed", "failed"]},
         result={"type": ["object", "null"], "properties": {"response": _TEXT}},
         error={"type": ["string", "null"]},
         code=_TEXT,
     ),
-    "History": _object(("session_id", "history"), session_id=_NAME, history={"type": "object"}),
-    "Health": _object(
+    "History": object_schema(("session_id", "history"), session_id=_NAME, history={"type": "object"}),
+    "Health": object_schema(
         ("status", "service"),
         status={"enum": ["healthy", "degraded", "stopping"]},
         service=_TEXT,
@@ -72,46 +66,14 @@ _SCHEMAS: dict[str, Any] = {
 }
 
 
-def _reference(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{name}"}
+def _operation(summary: str, answer: str | None = None, *, errors: str = "", **parts: Any) -> dict[str, Any]:
+    return operation(summary, answer, errors={status: _ERRORS[status] for status in errors.split()}, **parts)
 
 
-def _content(name: str) -> dict[str, Any]:
-    return {_JSON: {"schema": _reference(name)}}
-
-
-def _operation(  # noqa: PLR0913 - an operation has these parts
-    summary: str,
-    answer: str | None = None,
-    *,
-    body: str | None = None,
-    parameters: tuple[dict[str, Any], ...] = (),
-    errors: str = "",
-    free: bool = False,
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": "done"}
-    if answer is not None:
-        found["content"] = _content(answer)
-    operation: dict[str, Any] = {"summary": summary, "responses": {"200": found}}
-    for status in errors.split():
-        operation["responses"][status] = {"description": _ERRORS[status], "content": _content("Error")}
-    if body is not None:
-        operation["requestBody"] = {"required": True, "content": _content(body)}
-    if parameters:
-        operation["parameters"] = list(parameters)
-    if free:
-        operation["security"] = []
-    return operation
-
-
-def _parameter(name: str, where: str, about: str, kind: str = "string") -> dict[str, Any]:
-    return {"name": name, "in": where, "required": where == "path", "description": about, "schema": {"type": kind}}
-
-
-_SESSION = _parameter("session_id", "path", "The session.")
-_KEY = _parameter("Idempotency-Key", "header", "The client's name for the question: the same again is not asked twice.")
-_PREFER = _parameter("Prefer", "header", "wait=SECONDS: a task's end is waited for so long, and comes with the answer.")
-_WAIT = _parameter(
+_SESSION = parameter("session_id", "path", "The session.")
+_KEY = parameter("Idempotency-Key", "header", "The client's name for the question: the same again is not asked twice.")
+_PREFER = parameter("Prefer", "header", "wait=SECONDS: a task's end is waited for so long, and comes with the answer.")
+_WAIT = parameter(
     "wait", "query", f"Answer when it is done, or after so many seconds ({MAX_WAIT_SECONDS:g}).", "number"
 )
 _STARTING = "400 401 404 408 413 415 422 429 503"
@@ -137,7 +99,7 @@ def describe() -> Mapping[str, Any]:
             "get": _operation(
                 "How far a task is.",
                 "Task",
-                parameters=(_parameter("task_id", "path", "The task."), _WAIT),
+                parameters=(parameter("task_id", "path", "The task."), _WAIT),
                 errors="401 404 422",
             )
         },
@@ -150,47 +112,10 @@ def describe() -> Mapping[str, Any]:
         },
         "/metrics": {"get": _operation("Counters in Prometheus' text format.", errors="401")},
     }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "prismenv LLM interface", "version": __version__},
-        "paths": paths,
-        "components": {"schemas": _SCHEMAS, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
-        "security": [{"token": []}],
-    }
+    return document("prismenv LLM interface", paths, _SCHEMAS)
 
 
 @cache
 def page() -> str:
     """The document for people."""
-    parts = []
-    for path, operations in describe()["paths"].items():
-        for method, operation in operations.items():
-            rows = "".join(
-                f"<tr><td>{escape(status)}</td><td>{escape(found['description'])}</td></tr>"
-                for status, found in operation["responses"].items()
-            )
-            given = "".join(
-                f"<li><code>{escape(each['name'])}</code> ({each['in']}): {escape(each['description'])}</li>"
-                for each in operation.get("parameters", ())
-            )
-            body = operation.get("requestBody")
-            given += _fields(body["content"][_JSON]["schema"]["$ref"].rpartition("/")[2]) if body else ""
-            parts.append(
-                f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['summary'])}</p>"
-                f"<ul>{given}</ul><table>{rows}</table>"
-            )
-    style = "body{font:16px/1.5 sans-serif;max-width:50em;margin:2em auto;padding:0 1em}td{padding:0 1em 0 0}"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>prismenv LLM interface</title>'
-        f"<style>{style}</style></head><body><h1>prismenv LLM interface {escape(__version__)}</h1>"
-        f'<p>For machines: <a href="openapi.json">openapi.json</a>.</p>{"".join(parts)}</body></html>'
-    )
-
-
-def _fields(schema: str) -> str:
-    described = _SCHEMAS[schema]
-    return "".join(
-        f"<li><code>{escape(name)}</code>{'' if name in described['required'] else ' (may be left out)'}: "
-        f"{escape(str(field.get('description') or field.get('type')))}</li>"
-        for name, field in described["properties"].items()
-    )
+    return page_of(describe())

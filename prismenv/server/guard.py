@@ -2,7 +2,8 @@
 
 uvicorn waits for ever for the rest of a request's head, and for the first request of a connection; so many connections
 that send a byte a minute would take all there may be. Here a connection that is not answering and has not sent a whole
-head in time is closed. The body has its own deadline, in the application.
+head in time is closed, and so is one whose client does not take its answer. The body has its own deadline, in the
+application.
 
 ASGI's word for a client that left is an event which somebody has to wait for: a task for each request. Here it is a
 call. And what is written within one turn of the event loop is sent at once, so that head and body of an answer wake the
@@ -19,15 +20,18 @@ SCOPE_KEY = "prismenv.connection"  # of an ASGI scope
 
 
 class GuardedProtocol(H11Protocol):
-    """`header_seconds` is set on a subclass, for uvicorn makes the protocols itself; so is h11's limit of a head.
+    """`header_seconds` is set on a subclass, for uvicorn makes the protocols itself; so is h11's limit of a head, and
+    `send_seconds`: how long a client may take nothing of an answer that waits for it.
 
     `on_gone` is called when the client leaves; `gone`: it has left.
     """
 
     header_seconds = 10.0
+    send_seconds = 30.0
     on_gone: Callable[[], None] | None = None
     gone = False
     _deadline: asyncio.TimerHandle | None = None
+    _unsent: asyncio.TimerHandle | None = None
     _upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -37,9 +41,19 @@ class GuardedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.gone = True
         self._head_came()
+        self._taken()
         if self.on_gone is not None:
             self.on_gone()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._taken()
+        self._unsent = self.loop.call_later(self.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
 
     def handle_events(self) -> None:
         before = self.cycle
@@ -53,6 +67,8 @@ class GuardedProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._upgraded = True  # from here on the connection is another protocol's
         self._head_came()
+        self._taken()
+        self.transport = cast("_JoiningTransport", self.transport).direct()
         super().handle_websocket_upgrade(event)
 
     def _expect_head(self) -> None:
@@ -62,6 +78,11 @@ class GuardedProtocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _taken(self) -> None:
+        if self._unsent is not None:
+            self._unsent.cancel()
+            self._unsent = None
 
     def _too_slow(self) -> None:
         self._deadline = None
@@ -105,6 +126,11 @@ class _JoiningTransport(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._inner.set_protocol(protocol)
 
+    def direct(self) -> asyncio.Transport:
+        """What is beneath, for a protocol that writes an answer as one piece."""
+        self._send()
+        return self._inner
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._inner.get_extra_info(name, default)
 
@@ -114,6 +140,6 @@ class _JoiningTransport(asyncio.Transport):
             self._inner.write(b"".join(written))
 
 
-def guarded(header_seconds: float) -> type[Any]:
-    """The protocol with that time for a head."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"header_seconds": header_seconds})
+def guarded(header_seconds: float, send_seconds: float = 30.0) -> type[Any]:
+    """The protocol with that time for a head, and for an answer."""
+    return type("GuardedProtocol", (GuardedProtocol,), {"header_seconds": header_seconds, "send_seconds": send_seconds})

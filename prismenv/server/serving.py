@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 import uvicorn
@@ -95,7 +96,8 @@ async def running_service(
             service = InterfaceService(served.interface, clock, group, limits, book=served.book)
             health = HealthBoard(served.interface, served.roles, served.model, clock)
             application = Application(service, health, settings.tokens, local=local and not settings.tokens)
-            server = Server(_config(application, limits))
+            http = HttpLimits(limits.header_bytes, limits.header_seconds, limits.connections)
+            server = Server(server_config(application.build(), http))
             url = url_of(listener)
             await service.begin_work()
             done = anyio.Event()
@@ -162,14 +164,25 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _config(application: Application, limits: ServiceLimits) -> uvicorn.Config:
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What one connection may hold: see ServiceLimits and WireLimits, of which these are."""
+
+    header_bytes: int
+    header_seconds: float
+    connections: int
+    send_seconds: float = 30.0
+
+
+def server_config(application: Any, limits: HttpLimits, **more: Any) -> uvicorn.Config:
+    """uvicorn's options, the same for all our servers; `more` are those of one alone."""
+    options: dict[str, Any] = {"ws": "none", **more}
     return uvicorn.Config(
-        application.build(),
-        http=guarded(limits.header_seconds),
-        ws="none",
+        application,
+        http=guarded(limits.header_seconds, limits.send_seconds),
         lifespan="off",
         log_config=None,
-        log_level="error",  # what a client does wrong is no line of ours
+        log_level="critical",  # what a client does wrong is no line of ours
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -177,6 +190,7 @@ def _config(application: Application, limits: ServiceLimits) -> uvicorn.Config:
         h11_max_incomplete_event_size=limits.header_bytes,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=CLOSING_SECONDS,
+        **options,
     )
 
 

@@ -117,6 +117,25 @@ def test_all_environments_are_served_and_the_server_ends_when_told(shell: Any) -
     assert TOKEN not in out + err + taken.out + taken.err
 
 
+def test_a_token_is_made_and_shown_once_and_lets_in_by_its_digest(shell: Any, tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yaml"
+    made = shell("token", "trainer", "--file", file, "--scope", "read", "--json").json
+    assert made["token"] not in file.read_text()
+    assert shell("token", "trainer", "--file", file).code == USAGE
+    wrong = shell("token", "other", "--file", file, "--scope", "all")
+    assert (wrong.code, "read, run, admin" in wrong.err) == (USAGE, True)
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    with serving(shell, "--environment", ECHO, "--tokens", file) as (url, process):
+        with httpx.Client(base_url=url, timeout=SECONDS, trust_env=False) as client:
+            assert client.get("/schema").status_code == 401
+            assert client.get("/schema", headers=headers).status_code == 200
+            refused = client.post("/reset", json={}, headers=headers)
+            assert (refused.status_code, refused.json()["code"]) == (403, "wrong_scope")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=SECONDS)
+    assert made["token"] not in out + err
+
+
 def test_one_environment_is_served_at_the_root_with_its_own_configuration(shell: Any) -> None:
     words = ("--environment", CODING, "--set", "config.max_attempts=1", "--set", "config.reward=share")
     with serving(shell, *words) as (url, _), EnvironmentClient(url).sync() as env:
@@ -131,6 +150,8 @@ def test_one_environment_is_served_at_the_root_with_its_own_configuration(shell:
         (("--token-variable", "NOT_SET"), "NOT_SET is not set"),
         (("--environment", "environment_ecko"), "environment_echo"),
         (("--lease", "soon"), '"30m"'),
+        (("--allow-origin", "*"), "--allow-origin"),
+        (("--tokens", "nowhere.yaml"), "nowhere.yaml"),
         (("--set", "config.max_attempts=1"), "one environment"),
         (("--environment", CODING, "--set", "config.reward=much"), "reward"),
     ],

@@ -304,10 +304,14 @@ def test_health_says_whether_the_data_can_be_read(stage, write):
         async with PortableSandbox(1) as sandbox:
             services = Services(interface=stage.interface(), sandbox=sandbox, clock=SystemClock(), folder=stage.folder)
             async with BaseEnvironment(NAME, config={"data": data}, services=services) as environment:
-                return (await environment.health_check())["checks"]["data"]
+                health = await environment.health_check()
+                return health["status"], health["checks"]["data"]
 
-    assert anyio.run(main, "data.jsonl") == "healthy"
-    assert anyio.run(main, "none.jsonl").startswith("unhealthy: ")
+    assert anyio.run(main, "data.jsonl") == ("healthy", "healthy")
+    status, said = anyio.run(main, "none.jsonl")
+    assert (status, said.partition(":")[0]) == ("degraded", "unhealthy")
+    status, said = anyio.run(main, None)  # nothing is wrong: nobody asked for it
+    assert (status, said.partition(":")[0]) == ("not configured", "not configured")
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from prismenv.contracts.services import Services
 from prismenv.engine.host.host import HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.finding.discovery import load_environments
+from prismenv.finding.tokenfile import TokenEntry
 from prismenv.finding.workspace import find_workspaces
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.serving import EnvironmentServeSettings, RunningEnvironments, running_environments
@@ -188,16 +189,18 @@ Serve = Callable[..., AbstractAsyncContextManager[RunningEnvironments]]
 
 @pytest.fixture
 def serve(hosted: HostedEnvironments) -> Serve:
-    """`serve(only=…, tokens=…, limits={…}, wire={…}, config={…})`: a server that listens."""
+    """`serve(only=…, tokens=…, entries=…, limits={…}, wire={…}, config={…}, **settings)`: a server that listens."""
 
     @asynccontextmanager
-    async def start(
+    async def start(  # noqa: PLR0913
         *,
         only: str | None = None,
         tokens: tuple[str, ...] = (),
         limits: dict[str, Any] | None = None,
         wire: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
+        entries: tuple[TokenEntry, ...] = (),
+        **more: Any,
     ) -> AsyncIterator[RunningEnvironments]:
         served = hosted
         if config:
@@ -206,10 +209,11 @@ def serve(hosted: HostedEnvironments) -> Serve:
         settings = EnvironmentServeSettings(
             port=0,
             only=only,
-            tokens=Tokens(tokens),
+            tokens=Tokens(tokens, entries),
             seed=7,
             host_limits=HostLimits(**(limits or {})),
             wire=WireLimits(**(wire or {})),
+            **more,
         )
         async with running_environments(served, settings) as running:
             yield running

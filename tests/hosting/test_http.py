@@ -6,6 +6,8 @@ import anyio
 import httpx
 import pytest
 
+from prismenv.server.environments.health import overall
+
 pytestmark = pytest.mark.anyio
 ECHO, TRIED, CODING = "environment_echo", "environment_tried", "environment_coding_challenge"
 TOKEN, OTHER = "token-of-the-server-0123456789", "token-of-another-0123456789"
@@ -162,6 +164,20 @@ async def test_what_is_there_is_described(serve: Any, http: Any) -> None:
         assert (await client.post("/reset")).json()["observation"]["echoed_message"] == "Echo environment ready!"
         root = (await client.get("/")).json()
         assert root["environments"][CODING] == {"faces": ["node", "episode"], "address": f"/environments/{CODING}"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        (("healthy", "healthy"), "healthy"),
+        (("healthy", "not configured"), "healthy"),
+        (("not configured",), "not configured"),
+        (("healthy", "unhealthy"), "degraded"),
+        (("unhealthy", "not configured"), "unhealthy"),
+    ],
+)
+async def test_what_nobody_configured_says_nothing_of_the_rest(statuses: tuple[str, ...], told: str) -> None:
+    assert overall({str(number): {"status": status} for number, status in enumerate(statuses)}) == told
 
 
 async def test_health_tells_the_truth_of_each_environment(serve: Any, http: Any) -> None:

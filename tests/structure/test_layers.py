@@ -38,7 +38,9 @@ OPTIONAL = frozenset(
 # All of prismenv/server needs the extra `server`: it is imported by the function that starts it, by its own modules at
 # their top.
 OPTIONAL |= {"prismenv.search.adaptive.policy"}  # needs NumPy, which only a run with this policy waits for
-OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.tokens"}
+# SQLAlchemy, which only what stores something waits for
+OPTIONAL |= {"prismenv.store.database", "prismenv.store.servicestore", "prismenv.store.sessionstore"}
+OPTIONAL |= {"prismenv.server", "prismenv.server.hosts", "prismenv.server.limits", "prismenv.server.tokens"}
 OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
 OPTIONAL |= {"websockets.asyncio.client", "websockets.exceptions"}
 OPTIONAL |= {"prismenv.server.environments", "prismenv.server.environments.limits"}

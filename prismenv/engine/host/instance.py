@@ -5,8 +5,7 @@ The rules are on one page, docs/episodes.md. An instance is `new` until it is re
 author's code left behind. Each of them can be reset.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 import anyio
@@ -18,7 +17,7 @@ from prismenv.contracts.face import CALL_TOOL, LIST_TOOLS, EpisodeFace, EpisodeT
 from prismenv.contracts.requests import positive_option, whole_option
 from prismenv.contracts.settings import HOST_TIMEOUT_SECONDS
 from prismenv.contracts.tool import FaultKind, ToolAnswer, ToolFault
-from prismenv.contracts.turn import Turn
+from prismenv.engine.host.use import Use
 from prismenv.words.errors import (
     ActionException,
     DeadlineException,
@@ -65,9 +64,7 @@ class Instance:
         self._clock = clock
         self._seed = seed
         self._lease_seconds = lease_seconds
-        self._used_at = clock.monotonic()
-        self._busy = 0
-        self._turn = Turn()
+        self._use = Use(clock)
         self._episodes = 0
         self._episode_id: str | None = None
         self._steps = 0
@@ -83,22 +80,22 @@ class Instance:
     @property
     def busy(self) -> bool:
         """Whether a call runs or waits."""
-        return self._busy > 0
+        return self._use.busy > 0
 
     @property
     def idle(self) -> bool:
         """Whether nobody calls, and no episode runs."""
-        return not self._busy and self.stage != "running"
+        return not self._use.busy and self.stage != "running"
 
     @property
     def used_at(self) -> float:
         """When it was last used, on the clock's scale."""
-        return self._used_at
+        return self._use.used_at
 
     @property
     def expired(self) -> bool:
         """Whether nobody used it for as long as its lease is."""
-        return not self._busy and self._clock.monotonic() - self._used_at >= self._lease_seconds
+        return not self._use.busy and self._clock.monotonic() - self._use.used_at >= self._lease_seconds
 
     async def reset(
         self, options: Mapping[str, Any] | None = None, timeout_seconds: float | None = None
@@ -112,7 +109,7 @@ class Instance:
         seed = whole_option(options, "seed", least=0)
         episode_id = _id_of(options.get("episode_id"))
         seconds = self._seconds(timeout_seconds)
-        async with self._use():
+        async with self._use:
             self._episodes += 1
             if seed is None:
                 seed = derive_seed(self._seed, "episode", self._episodes)
@@ -145,7 +142,7 @@ class Instance:
         if not self.face.types.steps:
             raise ActionException(f"{self.name!r} has tools alone: an action is of type {LIST_TOOLS} or {CALL_TOOL}")
         seconds = self._seconds(timeout_seconds)
-        async with self._use():
+        async with self._use:
             if request_id in self._answered:
                 return self._answered[request_id]
             self._require_running()
@@ -179,7 +176,7 @@ class Instance:
         by the caller ended it. EnvironmentExecutionException: `no_episode`, `episode_over`.
         """
         seconds = self._seconds(timeout_seconds)
-        async with self._use():
+        async with self._use:
             if request_id in self._answered:
                 return self._answered[request_id]
             tools = self.face.types.tools
@@ -209,7 +206,7 @@ class Instance:
         unknown = action.keys() - {"type", "metadata", "tool_name", "arguments"}
         name, arguments = action.get("tool_name"), action.get("arguments", {})
         if action["type"] == LIST_TOOLS:
-            async with self._use():
+            async with self._use:
                 return StepResult({"tools": self.tool_documents()}, done=self.stage == "over")
         if unknown or not isinstance(name, str) or not isinstance(arguments, Mapping):
             raise ActionException(f'an action of type {CALL_TOOL} is {{"type", "tool_name", "arguments"?}}')
@@ -224,19 +221,19 @@ class Instance:
 
     async def state(self) -> dict[str, Any]:
         """The state as JSON has it, with `episode_id` and `step_count`; before the first reset only these."""
-        async with self._use():
+        async with self._use:
             if self.stage == "new":
                 return {"episode_id": None, "step_count": 0}
             return await self._in_time("state", self._seconds(), lambda: self.face.state(self._episode_id, self._steps))
 
     async def system_prompt(self) -> str | None:
         """See EpisodeFace; may be asked at any time."""
-        async with self._use():
+        async with self._use:
             return await self._in_time("system_prompt", self._seconds(), self.face.system_prompt)
 
     async def compute_reward(self) -> float | None:
         """The reward of the episode so far: the author's, or the sum of the steps'. None: nothing was measured."""
-        async with self._use():
+        async with self._use:
             if self.stage == "new":
                 raise _no_episode(self.name)
             own = await self._in_time("compute_reward", self._seconds(), self.face.compute_reward)
@@ -248,26 +245,14 @@ class Instance:
             return
         self.closed = True
         self._why = why
+        self._use.refusal = self._gone
         if self.on_close is not None:
             self.on_close(why)
         with anyio.move_on_after(CLOSING_SECONDS, shield=True):
             await self.environment.close()
 
-    @asynccontextmanager
-    async def _use(self) -> AsyncIterator[None]:
-        """One caller's turn, which renews the lease."""
-        self._busy += 1
-        try:
-            async with self._turn:
-                if self.closed:
-                    raise HostException(
-                        f"the instance {self.instance_id} is gone: {self._why}", code="closed", subject=self.name
-                    )
-                self._used_at = self._clock.monotonic()
-                yield
-        finally:
-            self._busy -= 1
-            self._used_at = self._clock.monotonic()
+    def _gone(self) -> HostException:
+        return HostException(f"the instance {self.instance_id} is gone: {self._why}", code="closed", subject=self.name)
 
     async def _in_time(self, what: str, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         with anyio.move_on_after(seconds) as scope:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from prismenv import __version__
 from prismenv.contracts.clock import Clock
@@ -22,18 +22,24 @@ from prismenv.contracts.face import EpisodeTypes
 from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
+from prismenv.finding.tokenfile import Scope
 from prismenv.server.application import answered, fault, no_such_thing, while_there
 from prismenv.server.body import read_body
 from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.challenges import ChallengeRunner
+from prismenv.server.environments.connection import SessionConnection
+from prismenv.server.environments.crossing import cross_origin
 from prismenv.server.environments.health import EnvironmentHealth, overall
 from prismenv.server.environments.jsonrpc import RpcException
+from prismenv.server.environments.landing import landing_page, wants_page
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.mcphttp import McpEndpoint
 from prismenv.server.environments.meter import EnvironmentMeter
+from prismenv.server.environments.pages import Pages, page_response
 from prismenv.server.environments.stepping import HttpEpisodes
 from prismenv.server.environments.telling import told
 from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
+from prismenv.server.guard import SCOPE_KEY
 from prismenv.words.errors import EnvironmentException, HostException, RegistryException
 
 SERVICE = "environment"
@@ -63,39 +69,49 @@ class EnvironmentApplication:
         episodes = HttpEpisodes(instances, self.hosted)
         agents = McpEndpoint(instances, self.hosted, self.host, self.clock, self._message)
         runner = ChallengeRunner(self.hosted, self.host, self.clock)
-        own: list[tuple[str, str, Handler]] = [  # they are tried in this order: what is asked most comes first
-            ("POST", "/mcp", self._mcp_message(agents)),
-            ("POST", "/step", self._stepped(episodes.step)),
-            ("POST", "/reset", self._stepped(episodes.reset)),
-            ("GET", "/state", self._stepped(episodes.state)),
-            ("DELETE", "/mcp", self._mcp_end(agents)),
-            ("GET", "/metadata", self._metadata),
-            ("GET", "/schema", self._schema),
+        secured = bool(self.admission.tokens)
+        own: list[tuple[str, str, Handler, Scope]] = [  # they are tried in this order: what is asked most comes first
+            ("POST", "/mcp", self._mcp_message(agents), "run"),
+            ("POST", "/step", self._stepped(episodes.step), "run"),
+            ("POST", "/reset", self._stepped(episodes.reset), "run"),
+            ("GET", "/state", self._stepped(episodes.state), "read"),
+            ("DELETE", "/mcp", self._mcp_end(agents), "run"),
+            ("GET", "/metadata", self._metadata, "read"),
+            ("GET", "/schema", self._schema, "read"),
         ]
         routes: list[Route | WebSocketRoute] = []
         for prefix in ("", PREFIX):
-            routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
+            routes += [
+                self._route(method, f"{prefix}{path}", handler, scope=scope) for method, path, handler, scope in own
+            ]
             routes.append(WebSocketRoute(f"{prefix}/ws", self._session))
         routes += [
-            self._route("GET", "/", self._root, free=True),
-            self._route("GET", "/health", self._health, free=True),
-            self._route("GET", f"{PREFIX}/health", self._health, free=True),
-            self._route("GET", "/metrics", self._metrics),
+            self._route("GET", "/", self._root, free=True, scope="read"),
+            *(self._route(*each, scope="read") for each in Pages(self.hosted, self.only, secured=secured).routes()),
+            self._route("GET", "/health", self._health, free=True, scope="read"),
+            self._route("GET", f"{PREFIX}/health", self._health, free=True, scope="read"),
+            self._route("GET", "/metrics", self._metrics, scope="admin"),
             self._route("POST", "/run-challenge", self._challenge(runner)),
         ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: no_such_thing, Exception: fault})
+        return Starlette(
+            routes=routes,
+            middleware=cross_origin(self.admission.origins),
+            exception_handlers={HTTPException: no_such_thing, Exception: fault},
+        )
 
-    def _route(self, method: str, path: str, handler: Handler, *, free: bool = False) -> Route:
-        """`free`: without a token too; the handler is given no tenant then."""
+    def _route(self, method: str, path: str, handler: Handler, *, free: bool = False, scope: Scope = "run") -> Route:
+        """`free`: without a token too; the handler is given no tenant then. `scope`: what a token must be good for."""
 
         async def endpoint(request: Request) -> Response:
             try:
-                tenant = self.admission.tenant(request.headers, free=free)
+                tenant = self.admission.tenant(request.headers, free=free, scope=scope)
                 response = await handler(request, tenant or "")
             except ClientDisconnect:
                 response = Response(status_code=_GONE)
             except EnvironmentException as error:
                 response = told(error)
+            if response.status_code == 401 and wants_page(request.headers.get("accept", "")):  # noqa: PLR2004
+                response.headers["WWW-Authenticate"] = 'Basic realm="prismenv"'  # a browser asks for the token then
             self.meter.requested(path, response.status_code)
             return response
 
@@ -113,11 +129,13 @@ class EnvironmentApplication:
         self.hosted.require(name)
         return name
 
-    async def _body(self, request: Request) -> dict[str, Any]:
-        return await read_body(request, self.limits.message_bytes, self.limits.body_seconds, optional=True)
+    async def _body(self, request: Request, tenant: str) -> dict[str, Any]:
+        most = self.admission.message_bytes(tenant, self.limits.message_bytes)
+        return await read_body(request, most, self.limits.body_seconds, optional=True)
 
-    async def _message(self, request: Request) -> dict[str, Any]:
-        return await read_body(request, self.limits.message_bytes, self.limits.body_seconds)
+    async def _message(self, request: Request, tenant: str) -> dict[str, Any]:
+        most = self.admission.message_bytes(tenant, self.limits.message_bytes)
+        return await read_body(request, most, self.limits.body_seconds)
 
     def _mcp_message(self, agents: McpEndpoint) -> Handler:
         async def handler(request: Request, tenant: str) -> Response:
@@ -136,7 +154,7 @@ class EnvironmentApplication:
         async def handler(request: Request, tenant: str) -> Response:
             name = self._name(request.path_params.get("environment"))
             kind = request.url.path.rpartition("/")[2]
-            body = await self._body(request) if request.method == "POST" else dict(request.query_params)
+            body = await self._body(request, tenant) if request.method == "POST" else dict(request.query_params)
             with self._metered(name, kind):
                 work = call(tenant, name, request.headers.get("x-session-id", ""), body)
                 # A step that has a name may be asked for again, by a client that lost its connection.
@@ -165,16 +183,20 @@ class EnvironmentApplication:
             asked = request.query_params.get("environment_name")
             name = asked or self.only or runner.usual
             self.hosted.require(name)
-            body = await self._body(request)
+            body = await self._body(request, tenant)
             with self._metered(name, CHALLENGE):
                 document = await while_there(request, runner.run(name, body, tenant))
             return answered(document)
 
         return handler
 
-    async def _root(self, _request: Request, tenant: str) -> Response:
+    async def _root(self, request: Request, tenant: str) -> Response:
+        if wants_page(request.headers.get("accept", "")):
+            self.admission.tenant(request.headers, scope="read")
+            return page_response(landing_page(self.hosted))
         document: dict[str, Any] = {"service": SERVICE, "name": "prismenv", "version": __version__}
         document["links"] = {"health": "/health", "metrics": "/metrics", "run_challenge": "/run-challenge"}
+        document["links"].update(openapi="/openapi.json", docs="/docs")
         if tenant or not self.admission.tokens:
             document["environments"] = {
                 name: {"faces": list(self.hosted.faces(name)), "address": PREFIX.format(environment=name)}
@@ -225,8 +247,7 @@ class EnvironmentApplication:
             await websocket.send_denial_response(told(error))
             return
         await websocket.accept()
-        setup = SessionSetup(self.host, self.meter, self.limits, self.clock)
-        try:
-            await OpenEnvSession(websocket, setup, name, tenant).run()
-        except* (WebSocketDisconnect, TimeoutError, OSError):
-            pass  # the client went away, or takes no answers
+        connection: SessionConnection = websocket.scope[SCOPE_KEY]
+        connection.limit(self.admission.message_bytes(tenant, self.limits.message_bytes))
+        setup = SessionSetup(self.host, self.meter, self.limits, self.clock, self.admission)
+        await OpenEnvSession(connection, setup, name, tenant).run()

@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 
 from prismenv.contracts.clock import Clock
+from prismenv.contracts.health import NOT_CONFIGURED
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.words.errors import EnvironmentException
 
@@ -47,6 +48,10 @@ class EnvironmentHealth:
 
 
 def overall(found: dict[str, dict[str, Any]]) -> str:
-    """`healthy` where all are, `unhealthy` where none could run, else `degraded`."""
+    """`healthy` where all are, `unhealthy` where none could run, else `degraded`.
+
+    Those that wait for the user to configure them say nothing of the others.
+    """
     statuses = {each["status"] for each in found.values()}
+    statuses = statuses - {NOT_CONFIGURED} or statuses
     return statuses.pop() if len(statuses) == 1 else "degraded"

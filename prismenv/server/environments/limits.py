@@ -9,7 +9,8 @@ class WireLimits:
 
     `message_bytes`: the longest body of a request, and message of a WebSocket. `pending`: how many messages of a
     connection are read ahead of the one that is answered. `send_seconds`: a client that takes an answer no sooner is
-    left. `grace_seconds`: how long calls that run may go on when the server is told to stop.
+    left. `ping_seconds`: how often a session's client is asked whether it is there, and how long it may take to say so.
+    `grace_seconds`: how long calls that run may go on when the server is told to stop.
     """
 
     message_bytes: int = 16 * 2**20
@@ -18,5 +19,6 @@ class WireLimits:
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     send_seconds: float = 30.0
+    ping_seconds: float = 20.0
     pending: int = 8
     grace_seconds: float = 30.0

@@ -64,12 +64,12 @@ UNKNOWN = "unknown"  # what counters call a method that there is not
 _NOT_JSON = {"bad_json": PARSE_ERROR, "wrong_type": INVALID_REQUEST, "too_deep": INVALID_REQUEST}
 _ACCEPTED = 202
 
-Body = Callable[[Request], Awaitable[dict[str, Any]]]
+Body = Callable[[Request, str], Awaitable[dict[str, Any]]]
 Called = Callable[[str, str], AbstractContextManager[None]]  # counts a call of an environment: its name, the method
 
 
 class McpEndpoint:
-    """`read_body` gives a request's JSON object. `instances` are the same that plain HTTP has."""
+    """`read_body` gives the JSON object of a request of a tenant. `instances` are the same that plain HTTP has."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class McpEndpoint:
         """The answer to one message. Raises what the protocol leaves to HTTP: Refusal, ClientDisconnect."""
         given: Mapping[str, Any] = {}
         try:
-            given = await self._message(request)
+            given = await self._message(request, tenant)
             self._require_version(request)
             call = read_call(given)
             if call is None or call.notification:
@@ -113,9 +113,9 @@ class McpEndpoint:
         await self._end(instance)
         return Response(status_code=204)
 
-    async def _message(self, request: Request) -> dict[str, Any]:
+    async def _message(self, request: Request, tenant: str) -> dict[str, Any]:
         try:
-            return await self._body(request)
+            return await self._body(request, tenant)
         except Refusal as refusal:
             if refusal.code not in _NOT_JSON or refusal.status == 415:  # noqa: PLR2004 - of another content type
                 raise

@@ -15,6 +15,7 @@ class EnvironmentMeter:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._found: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._calls = Counter(
             "prismenv_environment_calls",
             "Calls by environment, kind and what became of them.",
@@ -38,8 +39,12 @@ class EnvironmentMeter:
 
     def called(self, environment: str, call: str, outcome: str, seconds: float) -> None:
         """A call was answered; `outcome` is `ok` or the code of an error."""
-        self._calls.labels(environment, call, outcome).inc()
-        self._seconds.labels(environment, call).observe(seconds)
+        key = (environment, call, outcome)
+        found = self._found.get(key)
+        if found is None:  # looking one up by its labels costs more than counting
+            found = self._found[key] = self._calls.labels(*key), self._seconds.labels(environment, call)
+        found[0].inc()
+        found[1].observe(seconds)
 
     def requested(self, path: str, status: int) -> None:
         """A request was answered; `path` is the route's."""

@@ -18,6 +18,10 @@ from prismenv.words.errors import ActionException, ConfigurationException, Envir
 TYPES = ("reset", "step", "state", "close", "mcp", "system_prompt", "compute_reward")
 _WITH_DATA = ("reset", "step", "mcp")
 ENDING = ("SESSION_ERROR", "CAPACITY_REACHED", "FACTORY_ERROR")
+_METHOD_NOT_FOUND = -32601
+# Made once: json.loads and json.dumps make a decoder and an encoder for each call that has options.
+_decode = json.JSONDecoder(parse_constant=no_constant).decode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 class DialectException(Exception):
@@ -42,7 +46,7 @@ def read_message(text: str | None) -> Message:
     if text is None:
         raise DialectException("SESSION_ERROR", "messages are text, not binary")
     try:
-        given = json.loads(text, parse_constant=no_constant)
+        given = _decode(text)
     except (ValueError, RecursionError) as error:
         raise DialectException("INVALID_JSON", f"the message is no JSON: {str(error)[:200]}") from error
     if not isinstance(given, dict):
@@ -77,6 +81,11 @@ def answer(kind: str, data: Any) -> dict[str, Any]:
 def error_answer(code: str, message: str, **more: Any) -> dict[str, Any]:
     """An error, told by a code of OpenEnv's."""
     return {"type": "error", "data": {"message": message, "code": code, **more}}
+
+
+def written(document: Mapping[str, Any]) -> str:
+    """An answer as text. All of it was JSON before: see contracts/episode.py."""
+    return _encode(document)
 
 
 def error_of(error: EnvironmentException) -> dict[str, Any]:

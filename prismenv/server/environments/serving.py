@@ -4,6 +4,7 @@ Told to stop, the server begins nothing new, lets calls that run end, tells ever
 closes the connections.
 """
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,11 +17,12 @@ from prismenv.engine.host.host import EnvironmentHost, HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.application import EnvironmentApplication
+from prismenv.server.environments.connection import session_connection
 from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
-from prismenv.server.guard import guarded
-from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, Server, is_local, listen, serve_there, url_of
+from prismenv.server.environments.rates import Rates
+from prismenv.server.serving import HttpLimits, Server, is_local, listen, serve_there, server_config, url_of
 from prismenv.server.tokens import Tokens
 
 
@@ -29,7 +31,9 @@ class EnvironmentServeSettings:
     """Where, for whom, and how much. Port 0 is one that is free.
 
     `insecure`: an address that other machines reach may be listened to without a token. `only`: the environment that is
-    served at the root too, None: none is. `seed` is what episodes' seeds come from that name none.
+    served at the root too, None: none is. `seed` is what episodes' seeds come from that name none. `hosts`: names by
+    which browsers may reach the server. `origins`: of pages of others that may use it. `requests_per_second` is what
+    one token may that has no rate of its own, None: as many as it likes.
     """
 
     host: str = "127.0.0.1"
@@ -38,6 +42,9 @@ class EnvironmentServeSettings:
     insecure: bool = False
     only: str | None = None
     seed: int = 0
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    requests_per_second: float | None = None
     host_limits: HostLimits = field(default_factory=HostLimits)
     wire: WireLimits = field(default_factory=WireLimits)
 
@@ -79,7 +86,7 @@ async def running_environments(
         host,
         meter,
         EnvironmentHealth(hosted, clock),
-        Admission(settings.tokens, local=local and not settings.tokens),
+        _admission(settings, clock, local=local),
         wire,
         clock,
         settings.only,
@@ -99,21 +106,33 @@ async def running_environments(
             group.cancel_scope.cancel()
 
 
+def _admission(settings: EnvironmentServeSettings, clock: Clock, *, local: bool) -> Admission:
+    """Which names browsers may use: without tokens this machine's own and those of the settings, with tokens any."""
+    tokens, hosts = settings.tokens, {name.lower() for name in settings.hosts}
+    if not tokens and not local:
+        hosts |= {"localhost", settings.host.lower(), socket.gethostname().lower()}
+    return Admission(
+        tokens,
+        local=local and not tokens,
+        hosts=frozenset(hosts) or None,
+        origins=settings.origins,
+        rates=_rates(settings, clock),
+    )
+
+
+def _rates(settings: EnvironmentServeSettings, clock: Clock) -> Rates | None:
+    if settings.requests_per_second is None and not settings.tokens.have_rates:
+        return None
+    return Rates(clock, settings.requests_per_second)
+
+
 def _config(application: EnvironmentApplication, wire: WireLimits) -> uvicorn.Config:
-    return uvicorn.Config(
+    return server_config(
         application.build(),
-        http=guarded(wire.header_seconds),
-        ws="websockets-sansio",
+        HttpLimits(wire.header_bytes, wire.header_seconds, wire.connections, wire.send_seconds),
+        ws=session_connection(wire.pending),
         ws_max_size=wire.message_bytes,
+        ws_ping_interval=wire.ping_seconds,
+        ws_ping_timeout=wire.ping_seconds,
         ws_per_message_deflate=False,  # a small message may be a large one inside, and loopback has no need of it
-        lifespan="off",
-        log_config=None,
-        log_level="critical",  # what a client does wrong is no line of ours
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=wire.connections,
-        h11_max_incomplete_event_size=wire.header_bytes,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
     )

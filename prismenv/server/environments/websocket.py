@@ -1,24 +1,24 @@
 """One WebSocket: a session with one instance of an environment, in OpenEnv's dialect.
 
-Theory of operation. A task reads what the client says, a few messages ahead; the session answers one after the other.
-So a client that goes away is noticed while a step runs, and the step is cancelled; one that floods is read no further.
-When the instance is taken away (its lease is over, the host stops), the client is told, and the connection closed.
+Theory of operation. The connection reads what the client says, a few messages ahead; the session, one task, answers one
+after the other. A client that goes away while a step runs is noticed by the connection, and the step is cancelled; one
+that floods is read no further. When the instance is taken away (its lease is over, the host stops), the client is told,
+and the connection closed.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from loguru import logger
-from starlette.websockets import WebSocket
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.episode import result_document
 from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
+from prismenv.server.environments.admission import Admission
+from prismenv.server.environments.connection import SessionConnection
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.mcp import answer_frame
 from prismenv.server.environments.meter import EnvironmentMeter
@@ -30,14 +30,13 @@ from prismenv.server.environments.openenv import (
     error_answer,
     error_of,
     read_message,
+    written,
 )
 from prismenv.words.errors import EnvironmentException
 
 NORMAL_CLOSURE = 1000
 _OPENING_CODES = {"capacity_reached": "CAPACITY_REACHED", "stopping": "SESSION_ERROR"}
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-Frame = dict[str, Any]  # an ASGI event
+_FAILED = "EXECUTION_ERROR"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +47,14 @@ class SessionSetup:
     meter: EnvironmentMeter
     limits: WireLimits
     clock: Clock
+    admission: Admission
 
 
 class OpenEnvSession:
     """The session of a connection that was accepted."""
 
-    def __init__(self, websocket: WebSocket, setup: SessionSetup, environment: str, tenant: str) -> None:
-        self._websocket = websocket
+    def __init__(self, connection: SessionConnection, setup: SessionSetup, environment: str, tenant: str) -> None:
+        self._connection = connection
         self._setup = setup
         self._environment = environment
         self._tenant = tenant
@@ -63,37 +63,35 @@ class OpenEnvSession:
 
     async def run(self) -> None:
         """Serve the client until it leaves, or is told that it has to."""
-        send, receive = anyio.create_memory_object_stream[Frame](self._setup.limits.pending)
-        async with send, receive, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._read, send, tasks.cancel_scope)
-            await self._open_and_serve(receive)
-            tasks.cancel_scope.cancel()
+        connection = self._connection
+        with anyio.CancelScope() as there:
+            connection.on_gone = there.cancel
+            if connection.gone:
+                there.cancel()
+            try:
+                await self._open_and_serve()
+            except TimeoutError:  # it takes no answers
+                connection.leave()
+        connection.on_gone = None
 
-    async def _read(self, send: MemoryObjectSendStream[Frame], everything: anyio.CancelScope) -> None:
-        while True:
-            frame = dict(await self._websocket.receive())
-            if frame["type"] == "websocket.disconnect":
-                everything.cancel()
-                return
-            await send.send(frame)
-
-    async def _open_and_serve(self, frames: MemoryObjectReceiveStream[Frame]) -> None:
+    async def _open_and_serve(self) -> None:
         host = self._setup.host
         try:
             instance = await host.open(self._environment, self._tenant)
         except EnvironmentException as error:
-            await self._end(self._not_opened(error))
+            await self._end(written(self._not_opened(error)))
             return
         instance.on_close = self._take_away
         try:
             with self._serving:
-                await self._serve(instance, frames)
+                await self._serve(instance)
         finally:
             instance.on_close = None
             with anyio.CancelScope(shield=True):
                 await host.release(instance)
         if self._taken:
-            await self._end(error_answer("SESSION_ERROR", f"the session is over: {self._taken}", reason="closed"))
+            said = error_answer("SESSION_ERROR", f"the session is over: {self._taken}", reason="closed")
+            await self._end(written(said))
 
     def _not_opened(self, error: EnvironmentException) -> dict[str, Any]:
         host = self._setup.host
@@ -108,45 +106,48 @@ class OpenEnvSession:
         self._taken = why
         self._serving.cancel()
 
-    async def _serve(self, instance: Instance, frames: MemoryObjectReceiveStream[Frame]) -> None:
-        async for frame in frames:
-            begun = self._setup.clock.monotonic()
-            kind, said = await self._answer(instance, frame)
-            outcome = said["data"]["code"] if said["type"] == "error" else "ok"
-            self._setup.meter.called(self._environment, kind, outcome, self._setup.clock.monotonic() - begun)
+    async def _serve(self, instance: Instance) -> None:
+        now, called, admission = self._setup.clock.monotonic, self._setup.meter.called, self._setup.admission
+        while True:
+            text = await self._connection.next_message()
+            if admission.rates is not None:
+                await admission.next_turn(self._tenant)
+            begun = now()
+            kind, outcome, said = await self._answer(instance, text)
+            called(self._environment, kind, outcome, now() - begun)
             if kind == "close":
-                await self._close()
+                self._connection.end(NORMAL_CLOSURE)
                 return
             if outcome in ENDING:
                 await self._end(said)
                 return
             await self._say(said)
 
-    async def _answer(self, instance: Instance, frame: Frame) -> tuple[str, dict[str, Any]]:
-        """What kind of message it was, and the answer."""
+    async def _answer(self, instance: Instance, text: str | None) -> tuple[str, str, str]:
+        """What kind of message it was, what became of it, and the answer."""
         kind = "unreadable"
         try:
-            message = read_message(frame.get("text"))
+            message = read_message(text)
             kind = message.type
-            return kind, await _ANSWERS[kind](instance, message)
+            return kind, "ok", written(await _ANSWERS[kind](instance, message))
         except DialectException as error:
-            return kind, error_answer(error.code, str(error), **error.more)
+            return kind, error.code, written(error_answer(error.code, str(error), **error.more))
         except EnvironmentException as error:
-            return kind, error_of(error)
+            said = error_of(error)
+            return kind, said["data"]["code"], written(said)
         except Exception as error:  # noqa: BLE001 - boundary: a fault of ours, told in the log
             logger.opt(exception=error).error("a fault in answering {} of {}", kind, self._environment)
-            return kind, error_answer("EXECUTION_ERROR", "internal error", reason="internal")
+            return kind, _FAILED, written(error_answer(_FAILED, "internal error", reason="internal"))
 
-    async def _say(self, said: dict[str, Any]) -> None:
-        with anyio.fail_after(self._setup.limits.send_seconds):
-            await self._websocket.send({"type": "websocket.send", "text": _encode(said)})
+    async def _say(self, said: str) -> None:
+        self._connection.say(said)
+        if self._connection.full:
+            with anyio.fail_after(self._setup.limits.send_seconds):
+                await self._connection.drained()
 
-    async def _end(self, said: dict[str, Any]) -> None:
+    async def _end(self, said: str) -> None:
         await self._say(said)
-        await self._close()
-
-    async def _close(self) -> None:
-        await self._websocket.close(NORMAL_CLOSURE)
+        self._connection.end(NORMAL_CLOSURE)
 
 
 async def _reset(instance: Instance, message: Message) -> dict[str, Any]:

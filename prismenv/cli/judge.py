@@ -72,8 +72,12 @@ def judge(
         "auto"
     ),
     verdict: Annotated[
-        VerdictMode, typer.Option(help="split: tests and solution in processes of their own; shared: in one.")
-    ] = DEFAULT_VERDICT,
+        VerdictMode | None,
+        typer.Option(
+            help="split: tests and solution in processes of their own; shared: in one. Default: split, but shared for"
+            " tests that are a program of another language than Python."
+        ),
+    ] = None,
     packages: Annotated[
         str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
     ] = "",
@@ -92,7 +96,7 @@ def judge(
     settings = SandboxSettings(
         limits=_limits(wall_seconds, memory_bytes),
         isolation=isolation,
-        verdict=verdict,
+        verdict=verdict or DEFAULT_VERDICT,
         packages=tuple(name for each in packages.split(",") if (name := each.strip())),
     )
     if module is not None:
@@ -108,7 +112,15 @@ def judge(
         raise ConfigurationException("name a solution and its tests, or a file of cases with --batch")
     bench = _Bench(settings, folders, language or _language(solution, entry, folders))
     judged = partial(judge_files, solution=solution, tests=tests, module=module, entry=entry, others=tuple(file or ()))
-    raise typer.Exit(anyio.run(_judge_pair, partial(judged, language=bench.language), solution.name, bench, as_json))
+    raise typer.Exit(
+        anyio.run(
+            _judge_pair,
+            partial(judged, language=bench.language, verdict=verdict or _only_verdict(bench, tests)),
+            solution.name,
+            bench,
+            as_json,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,13 @@ class _Bench:
 def _language(solution: Path, entry: str | None, folders: tuple[Path, ...]) -> str:
     """By extension: that of the file, or of a folder's entry."""
     return language_of(Path(entry) if entry else solution, language_shelf(folders)) or HARNESS
+
+
+def _only_verdict(bench: _Bench, tests: Path) -> VerdictMode | None:
+    """`shared` for tests that are a program, where there is no other verdict of such; None: the sandbox's own."""
+    profile = language_shelf(bench.languages).profile(bench.language)
+    by_program = profile.guest is None and profile.tests is not None and tests.suffix in profile.extensions
+    return "shared" if by_program else None
 
 
 def _limits(wall_seconds: float | None, memory_bytes: int | None) -> dict[str, Any]:

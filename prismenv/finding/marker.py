@@ -40,7 +40,7 @@ def read_marker(root: Path) -> WorkspaceMarker:
 
 
 def user_root(start: Path, explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The root of the user's workspace, None where there is none. ConfigurationException: one that is named is no folder.
+    """The root of the user's workspace; None: there is none. ConfigurationException: what is named is no folder.
 
     `start` is an absolute folder; `explicit` None: none is named but perhaps by the environment.
     """

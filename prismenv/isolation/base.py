@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from prismenv.contracts.jail import Sandbox
 from prismenv.finding.folders import builtin_workspace
+from prismenv.isolation.building import Build
 from prismenv.isolation.calls import GuestCall, new_nonce
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial
@@ -21,9 +22,10 @@ from prismenv.isolation.kit import HARNESS, HOST_CEILING, LanguageKit, LanguageS
 from prismenv.isolation.launch import Ending, StopSignal
 from prismenv.isolation.packages import PackageSet, find_packages
 from prismenv.isolation.probe import probe_sandbox
-from prismenv.isolation.programs import Program, Programs, unbuilt
+from prismenv.isolation.programs import Program, Programs, Start, unbuilt
 from prismenv.isolation.promises import keep_promises
 from prismenv.isolation.source import Source
+from prismenv.isolation.testtrial import TestTrial
 from prismenv.isolation.transcript import SolutionTalk, Transcript
 from prismenv.isolation.trial import Trial
 from prismenv.words.errors import ConfigurationException, SandboxException
@@ -97,8 +99,10 @@ class GuestSandbox(Sandbox):
             message = f"the language {language} has no split verdict"
             raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
         allowed, source = self._allowed(kit, limits), Source.of(solution, module, self._packages.names)
-        if guest is None or holds_cases(tests):
+        if holds_cases(tests) or (guest is None and kit.profile.tests is None):
             return await self._judge_cases(source, tests, kit, allowed)
+        if guest is None:
+            return await self._judge_by_program(source, tests, kit, allowed, mode)
         if (finding := source.objection()) is not None:
             return Judgement(allowed, kit.digest(mode), self.isolation, mode).verdict(finding, [])
 
@@ -146,6 +150,30 @@ class GuestSandbox(Sandbox):
         async with self._places:
             verdict = await judged()
             return await judged() if verdict.outcome == "infrastructure_error" else verdict
+
+    async def _judge_by_program(
+        self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits, mode: VerdictMode
+    ) -> Verdict:
+        """Judge the solution by tests that are a program of its language."""
+        how, name = kit.profile.tests, kit.profile.language
+        if how is None or mode == "split":
+            message = f"tests that are a program of {name} run in one process with the solution: no split verdict"
+            hint = "Ask for `verdict: shared`, or judge it by cases of input and output."
+            raise ConfigurationException(message, subject=name, hint=hint)
+        if solution.files is not None:
+            raise ConfigurationException(f"a solution in {name} that tests load is one file", subject=name)
+
+        async def prepare(text: str) -> tuple[Build | None, bool, Start]:
+            files = {kit.profile.files.solution: text, how.file: tests}
+            program = Program(how.file, files, "surrogatepass", how.run, how.compile)
+            build, fresh = await self._programs.build(kit, program)
+            return build, fresh, self._programs.started(kit, program, build)
+
+        digest = kit.bundles["run"].digest
+        trial = TestTrial(prepare, solution.text, how.results, allowed, digest, self.isolation)
+        async with self._places:
+            verdict = await trial.verdict()
+            return await trial.verdict() if verdict.outcome == "infrastructure_error" else verdict
 
     def _allowed(self, kit: LanguageKit, limits: Limits | None) -> Limits:
         """What a run may use: what is asked for over the language's own, never more than the ceiling."""

@@ -54,6 +54,21 @@ Examples:
   prismenv judge --batch cases.jsonl --json > verdicts.jsonl
 """
 
+VerdictOption = Annotated[
+    VerdictMode | None,
+    typer.Option(
+        help="split: tests and solution in processes of their own; shared: in one. Default: split, but shared for tests"
+        " that are a program of another language than Python."
+    ),
+]
+PackagesOption = Annotated[
+    str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
+]
+LanguagesOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help="The workspace with further languages; default: the nearest one upwards."),
+]
+
 
 def judge(
     solution: Annotated[Path | None, typer.Argument(help="The solution's file, or the folder of its files.")] = None,
@@ -71,25 +86,12 @@ def judge(
     isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
         "auto"
     ),
-    verdict: Annotated[
-        VerdictMode | None,
-        typer.Option(
-            help="split: tests and solution in processes of their own; shared: in one. Default: split, but shared for"
-            " tests that are a program of another language than Python."
-        ),
-    ] = None,
-    packages: Annotated[
-        str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
-    ] = "",
+    verdict: VerdictOption = None,
+    packages: PackagesOption = "",
     language: Annotated[
         str | None, typer.Option(help="The solution's language; default: by its file's extension, else python.")
     ] = None,
-    workspace: Annotated[
-        Path | None,
-        typer.Option(
-            "--workspace", "-w", help="The workspace with further languages; default: the nearest one upwards."
-        ),
-    ] = None,
+    workspace: LanguagesOption = None,
 ) -> None:
     """Judge a solution against its tests, or a file of cases. The verdict is never an exit code of the solution's."""
     folders = user_sandbox(workspace)

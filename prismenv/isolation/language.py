@@ -107,16 +107,14 @@ class LanguageProbe(FrozenModel):
 class LanguageProfile(FrozenModel):
     """One language: one that the harness itself speaks (`guest`), or one whose programs are only run, by tools.
 
-    `extensions` are those of its files, `labels` what its blocks of code are called beside its name. `shows` are paths
-    of the host, or patterns of them, that a program sees; `seccomp` names the profile of the system calls that it
-    needs; `out_of_memory` is a pattern for the last line of error output of a program that ran out of it. `version` is
-    a command that tells the version of its tools. `compile` None: there is nothing to compile; `tests` None: its tests
-    are cases of input and output, never a program.
+    `extensions` are those of its files. `shows` are paths of the host, or patterns of them, that a program sees;
+    `seccomp` names the profile of the system calls that it needs; `out_of_memory` is a pattern for the last line of
+    error output of a program that ran out of it. `version` is a command that tells the version of its tools. `compile`
+    None: there is nothing to compile; `tests` None: its tests are cases of input and output, never a program.
     """
 
     language: str
     extensions: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
     files: LanguageFiles
     guest: GuestSettings | None = None
     tools: Mapping[str, Tool] = Field(default_factory=dict)

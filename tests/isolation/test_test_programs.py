@@ -63,8 +63,8 @@ SUITE = '<testsuite tests="{tests}">{cases}</testsuite>'
     [
         (SUITE.format(tests=2, cases='<testcase name="a"/><testcase classname="C" name="b"><failure/></testcase>'),
          ["a: passed", "C.b: failed"], ""),
-        ('<?xml version="1.0"?>\n<testsuites><testsuite><testcase name="a"><skipped/></testcase></testsuite>'
-         '</testsuites>',
+        ('<?xml version="1.0"?>\n<testsuites><testsuite><testcase name="a"><skipped/></testcase></testsuite>\n\
+</testsuites>',
          ["a: skipped"], ""),
         (SUITE.format(tests=1, cases='<testcase name="a"><failure/><error/></testcase>'), ["a: errored"], ""),
         (SUITE.format(tests=3, cases='<testcase name="a"/>'), ["a: passed", "test 2: ?", "test 3: ?"], ""),

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from languages import languages  # beside this file
 
 from prismenv.contracts.jail import Sandbox
 from prismenv.isolation.cgroups import find_trees
@@ -323,6 +324,7 @@ def main() -> None:
         "subprocess_run_again": measured(lambda: plain(base_interpreter(), max(20, asked.runs // 5))),
     }
     figures["times_less_cpu_than_subprocess_run"] = ratios(figures)
+    figures["languages"] = measured(lambda: languages(lambda: opened(asked.kinds[0], 1)))
     figures["across_the_split"] = measured(lambda: across(asked.kinds[0]))
     if asked.kinds[0] != "portable":
         figures["growth"] = measured(lambda: growth(asked.kinds[0], workers, asked.growth))

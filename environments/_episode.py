@@ -21,7 +21,7 @@ from prismenv import (
     extract_code,
 )
 
-from ._flow import ChallengeFlow
+from ._flow import PYTHON, ChallengeFlow
 from ._problem import Brief, Problem, ProblemEnded, concepts_of, difficulty_of, number_of, texts_of
 
 MOST_ATTEMPTS = 100
@@ -44,6 +44,11 @@ PROMPT = (
     "You are given a programming problem. Answer with one complete Python program that solves it. It is judged by tests"
     " that you do not see; after each attempt you are told how many of them passed. You have a limited number of"
     " attempts."
+)
+OTHER_PROMPT = (
+    "You are given a programming problem. Answer with one complete program in {language} that solves it: it reads"
+    " standard input and prints its result. It is run on inputs that you do not see; after each attempt you are told"
+    " for how many of them it printed the right output. You have a limited number of attempts."
 )
 
 
@@ -150,7 +155,7 @@ class ChallengeEpisodes(ChallengeFlow):
         """
         played = self._playing()
         problem, state = played.problem, played.state
-        program = extract_code(action.code) or action.code
+        program = extract_code(action.code, self.language) or action.code
         try:
             verdict = await self._judged(problem, program)
         except ProblemEnded as end:
@@ -174,7 +179,7 @@ class ChallengeEpisodes(ChallengeFlow):
 
     def system_prompt(self) -> str:
         """What a policy is told before the first problem."""
-        return PROMPT
+        return PROMPT if self.language == PYTHON else OTHER_PROMPT.format(language=self.language)
 
     def compute_reward(self) -> float | None:
         """The reward of the whole episode: 1 where it was solved, else by rule 0 or the best share of passed tests."""

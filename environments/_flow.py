@@ -21,6 +21,7 @@ from prismenv import (
     FileSet,
     Verdict,
     bind_function_to_test,
+    extract_code,
     extract_files,
 )
 
@@ -37,6 +38,7 @@ from ._problem import (
 )
 from ._report import attempt_feedback, capped, suite_feedback
 
+PYTHON = "python"
 GENERATOR, SOLVER, FIXER = "test_generator", "problem_solver", "problem_fixer"
 MOST_REWRITES = 2  # how often a suite is asked for again
 _CANDIDATE = ("none", "candidate")
@@ -44,7 +46,19 @@ _UNUSABLE: Mapping[str, str] = {GENERATOR: "tests", SOLVER: "candidate", FIXER: 
 
 
 class ChallengeFlow(BaseEnvironment):
-    """What the coding challenges share. A class below says who sets problems and how tests come about."""
+    """What the coding challenges share. A class below says who sets problems and how tests come about.
+
+    In another language than Python a solution is a whole program, and its tests are cases of input and output.
+    """
+
+    @property
+    def language(self) -> str:
+        """The language of solutions."""
+        return PYTHON
+
+    def _language_input(self) -> dict[str, str]:
+        """What a role is told beside the rest, where programs are no Python."""
+        return {} if self.language == PYTHON else {"language": self.language}
 
     def validate_config(self) -> None:
         """ConfigurationException where `agents` lacks a role of the flow."""
@@ -58,11 +72,12 @@ class ChallengeFlow(BaseEnvironment):
 
     def agent_questions(self) -> Mapping[str, Sequence[Sequence[str]]]:
         """What the roles are asked that all flows share."""
-        again = (("error_feedback",),) if self.config.max_attempts > 1 else ()
+        told = tuple(self._language_input())
+        again = (("error_feedback", *told),) if self.config.max_attempts > 1 else ()
         return {
-            GENERATOR: (("problem_statement",),),
-            SOLVER: (("problem_statement",), *again),
-            FIXER: (("problem_statement", "test_cases", "current_solution", "error_output"),),
+            GENERATOR: (("problem_statement", *told),),
+            SOLVER: (("problem_statement", *told), *again),
+            FIXER: (("problem_statement", "test_cases", "current_solution", "error_output", *told),),
         }
 
     async def execute_node(
@@ -150,8 +165,22 @@ class ChallengeFlow(BaseEnvironment):
         if feedback is not None:
             problem.rewrites += 1
             problem.note(f"the suite was written again: {feedback.splitlines()[0][:200]}")
-            inputs["validation_feedback"] = suite_feedback(problem.tests or "", feedback)
-        return await self._ask(problem, GENERATOR, **inputs)
+            inputs["validation_feedback"] = suite_feedback(problem.tests or "", feedback, self._suite_language)
+        return await self._code(problem, GENERATOR, self._suite_language, **inputs)
+
+    @property
+    def _suite_language(self) -> str:
+        return PYTHON if self.language == PYTHON else "yaml"
+
+    async def _code(self, problem: Problem, role: str, language: str, **inputs: Any) -> str:
+        """The code in a role's answer. In another language than Python its agent hands over the whole answer."""
+        text = await self._ask(problem, role, **inputs, **self._language_input())
+        if self.language == PYTHON:
+            return text
+        code = extract_code(text, language)
+        if code is None:
+            raise ProblemEnded(f"No answer of use from {role}: it holds no block of {language}", _UNUSABLE[role])
+        return code
 
     async def _solve(self, problem: Problem) -> None:
         """Attempts of the solver until one passes, then the fixer's."""
@@ -163,7 +192,7 @@ class ChallengeFlow(BaseEnvironment):
                 self._record(problem, verdict)
                 return
             if attempt + 1 < self.max_attempts:
-                feedback = attempt_feedback(statement, problem.solution or "", problem.report)
+                feedback = attempt_feedback(statement, problem.solution or "", problem.report, self.language)
                 inputs = {"error_feedback": feedback}
             else:
                 feedback = capped(problem.report)
@@ -185,7 +214,9 @@ class ChallengeFlow(BaseEnvironment):
 
     async def _program(self, problem: Problem, role: str, **inputs: Any) -> str | FileSet:
         """The program of a role's answer: its files, where it says of several blocks which file each is."""
-        text = await self._ask(problem, role, **inputs)
+        text = await self._code(problem, role, self.language, **inputs)
+        if self.language != PYTHON:
+            return text
         answer = problem.crew[role].last_answer
         return (extract_files(answer.raw) if answer is not None else None) or text
 
@@ -194,8 +225,11 @@ class ChallengeFlow(BaseEnvironment):
         problem.solution = solution
         while True:
             program = solution if isinstance(solution, str) else solution.text
-            problem.judged_tests = bind_function_to_test(problem.tests or "", program, problem.statement)
-            verdict = await self.judge(solution, problem.judged_tests)
+            tests = problem.tests or ""
+            if self.language == PYTHON:
+                tests = bind_function_to_test(tests, program, problem.statement)
+            problem.judged_tests = tests
+            verdict = await self.judge(solution, tests, language=self.language)
             problem.report = verdict.output or verdict.message
             if verdict.fault != "tests" or problem.rewrites >= MOST_REWRITES:
                 return verdict
@@ -215,7 +249,7 @@ class ChallengeFlow(BaseEnvironment):
             usage=problem.crew.take_usage(),
             wall_seconds=now - problem.begun,
             notes=tuple(problem.notes),
-            **{"test_cases": problem.tests, **fields},
+            **{"test_cases": problem.tests, **self._language_input(), **fields},
         )
         problem.records.append(record)
         problem.begun = now

@@ -19,12 +19,22 @@ Work is linear in the length of the text: every character is handed to the parse
 import ast
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prismenv.answers.fences import Block, fenced_blocks, tagged, without_thoughts
 from prismenv.answers.syntax import Source, bound, definitions, loaded, parse, read
 
 PYTHON_LABELS = frozenset({"python", "py", "python3", "py3", "python-repl", "ipython", "ipython3", "sage"})
+# What blocks of other languages are called beside the language's own name.
+LABELS: Mapping[str, tuple[str, ...]] = {
+    "bash": ("sh", "shell", "shellscript", "console"),
+    "c": ("c99", "c11", "c17", "gcc"),
+    "cpp": ("c++", "cc", "cxx", "c++17", "c++20"),
+    "javascript": ("js", "node", "nodejs", "mjs", "cjs"),
+    "rust": ("rs",),
+    "typescript": ("ts",),
+    "yaml": ("yml", "json"),
+}
 _LOOKS_LIKE_CODE = re.compile(
     r"^[ \t]*(?:(?:async[ \t]+)?def[ \t]+\w+[ \t]*\(|class[ \t]+\w+.*:|import[ \t]+\w|from[ \t]+[\w.]+[ \t]+import\b|"
     r"return\b|@\w+[ \t]*$|(?:for|while|if|elif|with|try|except)\b.*:[ \t]*$)",
@@ -44,7 +54,8 @@ def extract_code(text: str, language: str = "python") -> str | None:
     """The code of an answer, None where it holds none.
 
     A program is given back unchanged but for its line ends, so extracting twice changes nothing. For languages other
-    than Python nothing is parsed: the last block with that label, or else the last without one, is taken.
+    than Python nothing is parsed: the last block with that label, or one of LABELS, or else the last without any, is
+    taken.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").removeprefix("\ufeff")
     if not text or text.isspace():
@@ -220,7 +231,8 @@ def _is_statement(tree: ast.Module, text: str) -> bool:
 def _other_language(text: str, language: str) -> str | None:
     blocks = fenced_blocks(without_thoughts(text)) or fenced_blocks(text)
     if blocks:
-        fitting = [block for block in blocks if block.label == language] or [b for b in blocks if not b.label]
+        labels = (language, *LABELS.get(language, ()))
+        fitting = [block for block in blocks if block.label in labels] or [b for b in blocks if not b.label]
         return fitting[-1].text if fitting else None
     inside = [part for part in tagged(text) if part.strip()]
     return inside[-1] if inside else text

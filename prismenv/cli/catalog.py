@@ -6,12 +6,14 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from typing import Annotated
 
+import anyio
 import typer
 
 from prismenv.cli.drawing import Screen, console, table
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
-from prismenv.engine.stock import take_stock
+from prismenv.engine.languagecheck import look_at_languages, probe_languages
+from prismenv.engine.stock import take_stock, with_states
 from prismenv.finding.catalog import CatalogEntry
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
@@ -33,6 +35,7 @@ EPILOG = """Examples:
 \b
   prismenv list
   prismenv list environments
+  prismenv list languages       # with version, probe, and what is missing
   prismenv list --json
 """
 
@@ -45,7 +48,12 @@ def list_everything(
     """List environments, agents, languages, providers, policies and recipes: origin, faces, and what is broken."""
     kinds = _kinds(kind)
     with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
-        catalog = take_stock(workspaces_of(workspace))
+        workspaces = workspaces_of(workspace)
+        catalog = take_stock(workspaces)
+        if kinds == ["language"]:
+            catalog = with_states(catalog, anyio.run(probe_languages, workspaces))
+        elif kind is None:
+            catalog = with_states(catalog, look_at_languages(workspaces))
     if as_json:
         print_json([asdict(entry) for known in kinds for entry in catalog.of(known)])
         return

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import packages_distributions
 from io import TextIOWrapper
@@ -26,7 +27,9 @@ from prismenv.engine.judging import (
     numbered_lines,
     verdict_line,
 )
+from prismenv.finding.marker import user_sandbox
 from prismenv.isolation.choice import open_sandbox, usual_workers
+from prismenv.isolation.kit import HARNESS, language_of, language_shelf
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
@@ -44,10 +47,27 @@ Examples:
   prismenv judge solution.py tests.py --module bank
   prismenv judge solution.py tests.py --verdict shared
   prismenv judge program.py cases.yaml
+  prismenv judge solution.cpp cases.yaml
+  prismenv judge answer.txt cases.yaml --language rust
   prismenv judge project/ tests.py --entry bank/main.py
   prismenv judge solution.py tests.py --file helper.py --file data/rates.txt
   prismenv judge --batch cases.jsonl --json > verdicts.jsonl
 """
+
+VerdictOption = Annotated[
+    VerdictMode | None,
+    typer.Option(
+        help="split: tests and solution in processes of their own; shared: in one. Default: split, but shared for tests"
+        " that are a program of another language than Python."
+    ),
+]
+PackagesOption = Annotated[
+    str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
+]
+LanguagesOption = Annotated[
+    Path | None,
+    typer.Option("--workspace", "-w", help="The workspace with further languages; default: the nearest one upwards."),
+]
 
 
 def judge(
@@ -66,18 +86,19 @@ def judge(
     isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
         "auto"
     ),
-    verdict: Annotated[
-        VerdictMode, typer.Option(help="split: tests and solution in processes of their own; shared: in one.")
-    ] = DEFAULT_VERDICT,
-    packages: Annotated[
-        str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
-    ] = "",
+    verdict: VerdictOption = None,
+    packages: PackagesOption = "",
+    language: Annotated[
+        str | None, typer.Option(help="The solution's language; default: by its file's extension, else python.")
+    ] = None,
+    workspace: LanguagesOption = None,
 ) -> None:
     """Judge a solution against its tests, or a file of cases. The verdict is never an exit code of the solution's."""
+    folders = user_sandbox(workspace)
     settings = SandboxSettings(
         limits=_limits(wall_seconds, memory_bytes),
         isolation=isolation,
-        verdict=verdict,
+        verdict=verdict or DEFAULT_VERDICT,
         packages=tuple(name for each in packages.split(",") if (name := each.strip())),
     )
     if module is not None:
@@ -86,11 +107,43 @@ def judge(
         if solution is not None or module is not None or entry is not None or file:
             message = "--batch takes its solutions, files, tests and modules from the lines of its file"
             raise ConfigurationException(message)
-        raise typer.Exit(anyio.run(_judge_batch, batch, settings, workers, as_json))
+        raise typer.Exit(
+            anyio.run(_judge_batch, batch, _Bench(settings, folders, language or HARNESS), workers, as_json)
+        )
     if solution is None or tests is None:
         raise ConfigurationException("name a solution and its tests, or a file of cases with --batch")
+    bench = _Bench(settings, folders, language or _language(solution, entry, folders))
     judged = partial(judge_files, solution=solution, tests=tests, module=module, entry=entry, others=tuple(file or ()))
-    raise typer.Exit(anyio.run(_judge_pair, judged, solution.name, settings, as_json))
+    raise typer.Exit(
+        anyio.run(
+            _judge_pair,
+            partial(judged, language=bench.language, verdict=verdict or _only_verdict(bench, tests)),
+            solution.name,
+            bench,
+            as_json,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """How the sandbox is opened, and the language of what is judged in it unless that says so itself."""
+
+    settings: SandboxSettings
+    languages: tuple[Path, ...]
+    language: str
+
+
+def _language(solution: Path, entry: str | None, folders: tuple[Path, ...]) -> str:
+    """By extension: that of the file, or of a folder's entry."""
+    return language_of(Path(entry) if entry else solution, language_shelf(folders)) or HARNESS
+
+
+def _only_verdict(bench: _Bench, tests: Path) -> VerdictMode | None:
+    """`shared` for tests that are a program, where there is no other verdict of such; None: the sandbox's own."""
+    profile = language_shelf(bench.languages).profile(bench.language)
+    by_program = profile.guest is None and profile.tests is not None and tests.suffix in profile.extensions
+    return "shared" if by_program else None
 
 
 def _limits(wall_seconds: float | None, memory_bytes: int | None) -> dict[str, Any]:
@@ -110,9 +163,10 @@ def _limits(wall_seconds: float | None, memory_bytes: int | None) -> dict[str, A
 
 
 @asynccontextmanager
-async def _opened(settings: SandboxSettings, workers: int) -> AsyncIterator[Sandbox]:
+async def _opened(bench: _Bench, workers: int) -> AsyncIterator[Sandbox]:
     """The sandbox. What was asked for above the host's ceiling is told of: the sandbox goes no higher."""
-    async with open_sandbox(settings, workers) as sandbox:
+    settings = bench.settings
+    async with open_sandbox(settings, workers, languages=bench.languages) as sandbox:
         for name in ("wall_seconds", "memory_bytes"):
             ceiling = getattr(sandbox.ceiling, name)
             if settings.limits.get(name, 0) > ceiling:
@@ -120,28 +174,26 @@ async def _opened(settings: SandboxSettings, workers: int) -> AsyncIterator[Sand
         yield sandbox
 
 
-async def _judge_pair(
-    judged: Callable[[Sandbox], Awaitable[Verdict]], name: str, settings: SandboxSettings, as_json: bool
-) -> int:
-    async with _opened(settings, 1) as sandbox:
+async def _judge_pair(judged: Callable[[Sandbox], Awaitable[Verdict]], name: str, bench: _Bench, as_json: bool) -> int:
+    async with _opened(bench, 1) as sandbox:
         verdict = await judged(sandbox)
     if as_json:
         print_json(verdict_line(name, verdict))
     else:
         _show(verdict)
-        if hint := _missing_package(verdict, settings.packages):
+        if hint := _missing_package(verdict, bench.settings.packages):
             print_error(hint)
     return _exit_code(verdict)
 
 
-async def _judge_batch(batch: Path, settings: SandboxSettings, workers: int | None, as_json: bool) -> int:
+async def _judge_batch(batch: Path, bench: _Bench, workers: int | None, as_json: bool) -> int:
     """Judge a file of cases; each verdict is written as soon as those before it are."""
     count, worst, passed = 0, PASSED, 0
     workers = workers or usual_workers()
     with _open_batch(batch) as stream:
         async with (
-            _opened(settings, workers) as sandbox,
-            judged_lines(sandbox, numbered_lines(stream), workers=workers) as results,
+            _opened(bench, workers) as sandbox,
+            judged_lines(sandbox, numbered_lines(stream), workers=workers, language=bench.language) as results,
         ):
             async for judged in results:
                 count += 1

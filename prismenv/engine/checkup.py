@@ -15,6 +15,7 @@ import pydantic
 import sqlalchemy
 
 from prismenv.contracts.recipe import SandboxSettings
+from prismenv.engine.languagecheck import LanguageState, probe_languages
 from prismenv.engine.stock import take_stock
 from prismenv.finding.catalog import Catalog
 from prismenv.finding.workspace import WorkspaceSet
@@ -51,6 +52,7 @@ async def check_up(workspaces: WorkspaceSet, store: str) -> list[Check]:
         *(Check("workspace", "ok", f"{place.root} ({place.origin})") for place in workspaces.members),
         *_catalog_checks(take_stock(workspaces)),
         *sandbox,
+        *await _language_checks(workspaces),
         _guarded("store", lambda: _look_at_store(store)),
         _disk_check("disk", workspaces.project_folder),
         _disk_check("disk for the sandbox", Path(tempfile.gettempdir())),
@@ -110,6 +112,18 @@ async def _sandbox_checks() -> list[Check]:
         Check("sandbox", "ok", f"{sandbox.isolation} isolation is in force"),
         *(Check(f"sandbox {name}", "ok" if said.startswith("ok") else "warning", said) for name, said in found.items()),
     ]
+
+
+async def _language_checks(workspaces: WorkspaceSet) -> list[Check]:
+    try:
+        states = await probe_languages(workspaces)
+    except EnvironmentException as error:  # what keeps the sandbox from opening has a check of its own
+        return [Check("languages", "warning", f"their probes could not be run: {error.message}")]
+    return [Check(f"language {state.name}", _status(state), state.words) for state in states if not state.broken]
+
+
+def _status(state: LanguageState) -> Status:
+    return "absent" if state.missing else "ok" if state.probe == "ok" and not state.capped else "warning"
 
 
 def _disk_check(name: str, folder: Path) -> Check:

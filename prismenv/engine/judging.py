@@ -27,12 +27,12 @@ from prismenv.words.fileset import FileSet
 from prismenv.words.jsonkind import json_kind
 from prismenv.words.limits import Limits
 from prismenv.words.nearness import nearest
-from prismenv.words.verdict import Verdict
+from prismenv.words.verdict import Verdict, VerdictMode
 
 LINE_CHARACTERS = 64 * 2**20  # a longer line is an error of that line
 FILE_BYTES = 64 * 2**20
-# A case has a `solution` or `files`; `module` and `entry` may be missing; other keys are the caller's own.
-CASE_KEYS = ("id", "solution", "tests", "module", "files", "entry")
+# A case has a `solution` or `files`; `module`, `entry` and `language` may be missing; other keys are the caller's own.
+CASE_KEYS = ("id", "solution", "tests", "module", "files", "entry", "language")
 _REQUIRED = CASE_KEYS[:3]
 
 NumberedLine = tuple[int, str | None]  # the line's number from 1, and its text; None: longer than is allowed
@@ -96,6 +96,8 @@ async def judge_files(  # noqa: PLR0913 - what a command line says
     module: str | None = None,
     entry: str | None = None,
     others: Sequence[Path] = (),
+    language: str = "python",
+    verdict: VerdictMode | None = None,
 ) -> Verdict:
     """Judge the solution in one file against the tests in another; the solution is found under its file's stem too.
 
@@ -107,7 +109,7 @@ async def judge_files(  # noqa: PLR0913 - what a command line says
     source = await anyio.to_thread.run_sync(_read_solution, solution, tests, entry, others)
     suite = await anyio.to_thread.run_sync(read_source, tests)
     usual = solution.stem if isinstance(source, str) and _refusal(solution.stem) is None else None
-    return await sandbox.judge(source, suite, limits=limits, module=module or usual)
+    return await sandbox.judge(source, suite, limits=limits, module=module or usual, language=language, verdict=verdict)
 
 
 def _read_solution(solution: Path, tests: Path, entry: str | None, others: Sequence[Path]) -> str | FileSet:
@@ -193,17 +195,24 @@ class JudgedLines:
 
 @asynccontextmanager
 async def judged_lines(
-    sandbox: Sandbox, lines: Iterable[NumberedLine], *, workers: int, limits: Limits | None = None
+    sandbox: Sandbox,
+    lines: Iterable[NumberedLine],
+    *,
+    workers: int,
+    limits: Limits | None = None,
+    language: str = "python",
 ) -> AsyncIterator[JudgedLines]:
     """Judge lines `{"id", "solution" or "files", "tests"}` at most `workers` at once; iterate over what it gives.
 
-    A line that is no case is a JudgedLine with an error, and the others go on.
+    `language` is that of lines that name none. A line that is no case is a JudgedLine with an error, and the others go
+    on.
     """
     window = 2 * workers
     send, receive = anyio.create_memory_object_stream[_Slot](window)
     room = anyio.Semaphore(window)
     async with receive, anyio.create_task_group() as tasks:
-        tasks.start_soon(_feed, tasks, _Bench(sandbox, limits, anyio.CapacityLimiter(workers)), iter(lines), send, room)
+        bench = _Bench(sandbox, limits, anyio.CapacityLimiter(workers), language)
+        tasks.start_soon(_feed, tasks, bench, iter(lines), send, room)
         yield JudgedLines(receive, room)
         tasks.cancel_scope.cancel()
 
@@ -233,6 +242,7 @@ class _Bench:
     sandbox: Sandbox
     limits: Limits | None
     limiter: anyio.CapacityLimiter
+    language: str
 
     async def judge(self, slot: _Slot) -> None:
         async with self.limiter:
@@ -244,7 +254,13 @@ class _Bench:
                 source = case["solution"]
                 if "files" in case:
                     source = checked_files(case["files"], case.get("entry"))
-                verdict = await self.sandbox.judge(source, case["tests"], limits=self.limits, module=case.get("module"))
+                verdict = await self.sandbox.judge(
+                    source,
+                    case["tests"],
+                    limits=self.limits,
+                    module=case.get("module"),
+                    language=case.get("language") or self.language,
+                )
                 slot.judged = JudgedLine(slot.number, case_id, verdict)
             except EnvironmentException as error:
                 slot.judged = JudgedLine(slot.number, case_id, None, f"line {slot.number}: {error}")
@@ -285,7 +301,7 @@ def _checked(given: Any) -> dict[str, Any]:
         raise ConfigurationException(f"the key {missing[0]!r} is missing{hint}; needed are {', '.join(_REQUIRED)}")
     if not _is_id(case["id"]):
         raise ConfigurationException(f"'id' must be a string or an integer, not {json_kind(case['id'])}")
-    for key in ("solution", "tests", "module", "entry"):
+    for key in ("solution", "tests", "module", "entry", "language"):
         if not isinstance(case.get(key, ""), str):
             raise ConfigurationException(f"{key!r} must be a string, not {json_kind(case[key])}")
     return case

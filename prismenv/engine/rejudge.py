@@ -136,7 +136,8 @@ async def _judge_all(
         async for attempt in attempts:
             record = attempt.record
             mode = record.verdict.verdict_mode if record.verdict else None
-            after = await sandbox.judge(record.solution or "", record.test_cases or "", verdict=mode)
+            language = str(record.get("language") or "python")
+            after = await sandbox.judge(record.solution or "", record.test_cases or "", verdict=mode, language=language)
             _compare(attempt, after, report)
             on_progress(report)
 

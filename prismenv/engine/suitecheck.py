@@ -83,7 +83,10 @@ def _suites(outcome: NodeOutcome) -> list[_Suite]:
         judged = [
             record
             for record in result.data_trail
-            if record.verdict is not None and record.test_cases and index in (None, record.problem_index)
+            if record.verdict is not None
+            and record.test_cases
+            and index in (None, record.problem_index)
+            and not record.get("language")  # stubs are Python's
         ]
         if judged and score.measured:
             found.append((score, judged[-1]))

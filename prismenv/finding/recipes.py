@@ -28,8 +28,9 @@ from prismenv.finding.complaints import labelled, shown
 from prismenv.finding.discovery import broken_plugin, load_environments
 from prismenv.finding.layers import Layer, document_layer, merge, validate_layers
 from prismenv.finding.layers import where as place_of
+from prismenv.finding.marker import MARKER
 from prismenv.finding.overrides import set_layers, variable_layers
-from prismenv.finding.workspace import MARKER, WorkspaceSet, is_file
+from prismenv.finding.workspace import WorkspaceSet, is_file
 from prismenv.finding.yamlfile import YamlDocument, load_yaml
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.masking import mask_secrets

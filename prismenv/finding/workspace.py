@@ -9,28 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from prismenv.finding.folders import BUILT_IN, Workspace, builtin_workspace, folder_of
+from prismenv.finding.folders import Workspace, builtin_workspace, folder_of
+from prismenv.finding.marker import read_marker, user_root
 from prismenv.finding.plugins import installed
-from prismenv.finding.variables import WORKSPACE_VARIABLE
-from prismenv.finding.yamlfile import load_yaml, validate
 from prismenv.words.errors import ConfigurationException
-from prismenv.words.mapping import FrozenModel
 from prismenv.words.nearness import did_you_mean
 
-MARKER = "prismenv.yaml"
 YAML_FILES = "*.y*ml"  # a pattern for `files`
 _SUFFIXES = ("", ".yaml", ".yml", ".py")
-
-
-class WorkspaceMarker(FrozenModel):
-    """The file `prismenv.yaml`, which makes a folder a workspace. It may be empty.
-
-    `name` is what lists call the workspace, None: `workspace`. `store` is where results go unless a recipe says
-    otherwise: a file in the workspace or a SQLAlchemy URL.
-    """
-
-    name: str | None = None  # what lists call the workspace; nothing: `workspace`
-    store: str | None = None  # where results go, in this folder or as a URL; a recipe may say otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +35,11 @@ class WorkspaceSet:
     def files(self, kind: str, pattern: str) -> list[tuple[Workspace, Path]]:
         """The matching files of all workspaces, the user's first, sorted by name within each."""
         return [(workspace, path) for workspace in self.members for path in workspace.files(kind, pattern)]
+
+    def sandbox_folders(self) -> tuple[Path, ...]:
+        """The folders `sandbox` of all workspaces but the built-in one, the user's first: where languages are added."""
+        folders = [workspace.root / "sandbox" for workspace in self.members if not workspace.built_in]
+        return tuple(folder for folder in folders if folder.is_dir())
 
     def find(self, kind: str, stem: str) -> Path:
         """The first file of that name, with or without its suffix; ConfigurationException with the nearest if none."""
@@ -90,7 +81,7 @@ def find_workspaces(
     """
     packages = package_workspaces() if packages is None else tuple(packages)
     start = (start or Path.cwd()).resolve()
-    root = _user_root(start, explicit, os.environ if environ is None else environ)
+    root = user_root(start, explicit, os.environ if environ is None else environ)
     built_in = builtin_workspace()
     if root is None or root == built_in.root:
         return WorkspaceSet((*packages, built_in), None, root or start)
@@ -104,46 +95,9 @@ def package_workspaces() -> tuple[Workspace, ...]:
     return tuple(Workspace(path, origin) for path, origin in installed().workspaces())
 
 
-def read_marker(root: Path) -> WorkspaceMarker:
-    """The workspace's `prismenv.yaml`; the defaults where there is none or it is empty."""
-    path = root / MARKER
-    if not path.is_file():
-        return WorkspaceMarker()
-    document = load_yaml(path)
-    marker = WorkspaceMarker() if document.data is None else validate(WorkspaceMarker, document)
-    if marker.name in (BUILT_IN, ""):
-        raise ConfigurationException(
-            f"{document.where(('name',))}: name: found {marker.name!r}; expected a name of your own",
-            subject=str(path),
-        )
-    return marker
-
-
 def is_file(path: Path) -> bool:
     """True when there is such a file; a path that no file can have is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def _user_root(start: Path, explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
-    if explicit is None and environ.get(WORKSPACE_VARIABLE):
-        explicit, source = Path(environ[WORKSPACE_VARIABLE]), WORKSPACE_VARIABLE
-    else:
-        source = "--workspace"
-    if explicit is None:
-        return next((folder for folder in (start, *start.parents) if (folder / MARKER).is_file()), None)
-    try:
-        root = (start / explicit.expanduser()).resolve()
-        found = root.is_dir()
-    except (OSError, RuntimeError, ValueError):  # too long, no such user's home, a character that no path has
-        root, found = explicit, False
-    if not found:
-        raise ConfigurationException(
-            f"the workspace {str(explicit)!r} (from {source}) is no folder",
-            code="unknown_workspace",
-            subject=str(root),
-            hint=f"prismenv init {explicit} makes a workspace there.",
-        )
-    return root

@@ -1,11 +1,9 @@
 """What every kind of sandbox shares: languages, limits, trials, programs, and threads that can be stopped."""
 
-import secrets
 import tempfile
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,66 +12,28 @@ import anyio.to_thread
 
 from prismenv.contracts.jail import Sandbox
 from prismenv.finding.folders import builtin_workspace
-from prismenv.isolation.bundle import GuestBundle, load_bundle
+from prismenv.isolation.building import Build
+from prismenv.isolation.calls import GuestCall, new_nonce
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial
 from prismenv.isolation.folder import private_folder, remove_folder
 from prismenv.isolation.judgement import Finding, Judgement
-from prismenv.isolation.language import LanguageProfile, Role, load_language
-from prismenv.isolation.launch import Conversation, Ending, StopSignal
+from prismenv.isolation.kit import HARNESS, HOST_CEILING, LanguageKit, LanguageShelf
+from prismenv.isolation.launch import Ending, StopSignal
 from prismenv.isolation.packages import PackageSet, find_packages
 from prismenv.isolation.probe import probe_sandbox
-from prismenv.isolation.program import execution
+from prismenv.isolation.programs import Program, Programs, Start, unbuilt
 from prismenv.isolation.promises import keep_promises
 from prismenv.isolation.source import Source
-from prismenv.isolation.transcript import ProgramTalk, SolutionTalk, Transcript
+from prismenv.isolation.testtrial import TestTrial
+from prismenv.isolation.transcript import SolutionTalk, Transcript
 from prismenv.isolation.trial import Trial
 from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Execution, Verdict, VerdictMode
 
-HOST_CEILING = Limits(
-    wall_seconds=600,
-    cpu_seconds=600,
-    memory_bytes=8 * 2**30,
-    output_bytes=64 * 2**20,
-    file_bytes=4 * 2**30,
-    processes=512,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class LanguageKit:
-    """A profile with its guests, what serves in each, and its limits, loaded once."""
-
-    profile: LanguageProfile
-    limits: Limits
-    bundles: Mapping[Role, GuestBundle]
-    entries: Mapping[Role, str]
-
-    def digest(self, mode: VerdictMode) -> str:
-        """Names the source of the guests that judge in this mode."""
-        if mode == "shared":
-            return self.bundles["judge"].digest
-        return f"{self.bundles['split_judge'].digest}{self.bundles['split_solution'].digest}"
-
-
-@dataclass(frozen=True, slots=True)
-class GuestCall:
-    """What one guest is for, what it is given, and who hears what it tells."""
-
-    role: Role
-    payload: dict[str, Any]
-    conversation: Conversation
-
-
 SHOWN_CHARACTERS = 10**6  # of a longer solution the judge can show no line: its memory is for the suite
-
-
-def new_nonce() -> str:
-    """What a guest's frames must carry."""
-    return secrets.token_hex(16)
 
 
 class GuestSandbox(Sandbox):
@@ -81,7 +41,8 @@ class GuestSandbox(Sandbox):
 
     (names of Limits); `ceiling` None means HOST_CEILING; `verdict` is how it judges where nobody says otherwise;
     `packages` are installed ones that solutions and tests may import (ConfigurationException for others);
-    `folder` holds languages, guests and system call profiles, None means those that come with prismenv.
+    `folder` holds languages, guests and system call profiles, None means those that come with prismenv; `languages` are
+    folders such as a workspace's `sandbox`, whose languages are there too, the first one's before all others.
     """
 
     def __init__(  # noqa: PLR0913 - what a recipe says of it
@@ -93,16 +54,17 @@ class GuestSandbox(Sandbox):
         verdict: VerdictMode = DEFAULT_VERDICT,
         folder: Path | None = None,
         packages: Sequence[str] = (),
+        languages: Sequence[Path] = (),
     ) -> None:
         self.workers = workers
         self.ceiling = ceiling or HOST_CEILING
         self.verdict = verdict
-        self._overrides = dict(limits or {})
-        self._languages: dict[str, LanguageKit] = {}
         self._folder = folder or builtin_workspace().root / "sandbox"
         self._root: Path | None = None
         self._packages = find_packages(packages) if packages else PackageSet()
-        self._language("python")  # what is wrong with the profile or the limits shows before anything runs
+        self._shelf_of_languages = LanguageShelf((*languages, self._folder), limits or {}, self.ceiling)
+        self._programs = Programs(self._launch, self._open_root, self.isolation, self.ceiling)
+        self._language(HARNESS)  # what is wrong with the profile or the limits shows before anything runs
 
     async def __aenter__(self) -> Self:
         self._places = anyio.CapacityLimiter(self.workers)
@@ -132,12 +94,15 @@ class GuestSandbox(Sandbox):
         verdict: VerdictMode | None = None,
     ) -> Verdict:
         kit, mode = self._language(language), verdict or self.verdict
-        if mode == "split" and kit.profile.guest.split is None:
+        guest = kit.profile.guest
+        if guest is not None and mode == "split" and guest.split is None:
             message = f"the language {language} has no split verdict"
             raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
         allowed, source = self._allowed(kit, limits), Source.of(solution, module, self._packages.names)
-        if holds_cases(tests):
+        if holds_cases(tests) or (guest is None and kit.profile.tests is None):
             return await self._judge_cases(source, tests, kit, allowed)
+        if guest is None:
+            return await self._judge_by_program(source, tests, kit, allowed, mode)
         if (finding := source.objection()) is not None:
             return Judgement(allowed, kit.digest(mode), self.isolation, mode).verdict(finding, [])
 
@@ -156,24 +121,14 @@ class GuestSandbox(Sandbox):
     ) -> Execution:
         kit = self._language(language)
         async with self._places:
-            return await self._run_program(kit, Source.of(program, None), stdin, (), self._allowed(kit, limits))
+            return await self._programs.run(
+                kit, _program(kit, Source.of(program, None)), stdin, (), self._allowed(kit, limits)
+            )
 
     async def probe(self) -> Mapping[str, str]:
         with private_folder(self._open_root()) as folder:
-            checks = await probe_sandbox(self, self._language("python").profile.probe)
+            checks = await probe_sandbox(self, self._language(HARNESS).profile.probe)
             return {**checks, **await keep_promises(self, folder)}
-
-    async def _run_program(
-        self, kit: LanguageKit, program: Source, stdin: str, arguments: tuple[str, ...], allowed: Limits
-    ) -> Execution:
-        profile = kit.profile
-        talk = ProgramTalk(nonce := new_nonce())
-        path, files, errors = program.program(profile.files.program)
-        start = [path if word == profile.files.program else word for word in profile.run]
-        command = [*profile.filled(tuple(start)), *arguments]
-        payload = {"nonce": nonce, "files": files, "errors": errors, "stdin": stdin, "command": command}
-        ending = await self._launch(kit, [GuestCall("run", payload, talk)], allowed)
-        return execution(ending, talk, profile, allowed, self.isolation)
 
     async def _judge_cases(self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
         """Judge the solution as a program, by its cases of input and output."""
@@ -183,11 +138,39 @@ class GuestSandbox(Sandbox):
         except ConfigurationException as error:
             finding = Finding("invalid_tests", "tests", f"the tests cannot be read: {error}")
             return Judgement(allowed, digest, self.isolation, "split").verdict(finding, [])
+        program = _program(kit, solution)
 
-        async def start(stdin: str, arguments: tuple[str, ...], under: Limits) -> Execution:
-            return await self._run_program(kit, solution, stdin, arguments, under)
+        async def judged() -> Verdict:
+            build, fresh = await self._programs.build(kit, program)
+            if build is not None and build.problem:
+                return unbuilt(build, fresh, Judgement(allowed, digest, self.isolation, "split"), suite.names())
+            start = self._programs.started(kit, program, build)
+            return await CaseTrial(start, suite, allowed, digest, self.isolation).verdict()
 
-        trial = CaseTrial(start, suite, allowed, digest, self.isolation)
+        async with self._places:
+            verdict = await judged()
+            return await judged() if verdict.outcome == "infrastructure_error" else verdict
+
+    async def _judge_by_program(
+        self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits, mode: VerdictMode
+    ) -> Verdict:
+        """Judge the solution by tests that are a program of its language."""
+        how, name = kit.profile.tests, kit.profile.language
+        if how is None or mode == "split":
+            message = f"tests that are a program of {name} run in one process with the solution: no split verdict"
+            hint = "Ask for `verdict: shared`, or judge it by cases of input and output."
+            raise ConfigurationException(message, subject=name, hint=hint)
+        if solution.files is not None:
+            raise ConfigurationException(f"a solution in {name} that tests load is one file", subject=name)
+
+        async def prepare(text: str) -> tuple[Build | None, bool, Start]:
+            files = {kit.profile.files.solution: text, how.file: tests}
+            program = Program(how.file, files, "surrogatepass", how.run, how.compile)
+            build, fresh = await self._programs.build(kit, program)
+            return build, fresh, self._programs.started(kit, program, build)
+
+        digest = kit.bundles["run"].digest
+        trial = TestTrial(prepare, solution.text, how.results, allowed, digest, self.isolation)
         async with self._places:
             verdict = await trial.verdict()
             return await trial.verdict() if verdict.outcome == "infrastructure_error" else verdict
@@ -197,15 +180,7 @@ class GuestSandbox(Sandbox):
         return kit.limits if limits is None else limits.over(kit.limits).within(self.ceiling)
 
     def _language(self, name: str) -> LanguageKit:
-        if name not in self._languages:
-            guests = self._folder / "guests"
-            profile = load_language(name, self._folder / "languages")
-            parts = profile.guest.by_role()
-            bundles = {role: load_bundle(guests, each) for role, each in parts.items()}
-            entries = {role: each.parts[-1] for role, each in parts.items()}
-            limits = profile.limits_with(self._overrides).within(self.ceiling)
-            self._languages[name] = LanguageKit(profile, limits, bundles, entries)
-        return self._languages[name]
+        return self._shelf_of_languages.kit(name)
 
     def _open_root(self) -> Path:
         """The folder of this sandbox. SandboxException when it is not open."""
@@ -242,6 +217,14 @@ class GuestSandbox(Sandbox):
             raise
         finally:
             stop.close()
+
+
+def _program(kit: LanguageKit, source: Source) -> Program:
+    """A solution as a program of its language."""
+    profile = kit.profile
+    path, files, errors = source.program(profile.files.program)
+    command = profile.compile.command if profile.compile is not None else ()
+    return Program(path, files, errors, profile.run, command)
 
 
 def _split_calls(payload: dict[str, Any], transcript: Transcript) -> list[GuestCall]:

@@ -1,6 +1,8 @@
 """Which sandbox a recipe gets, and the refusal to give a weaker one than it requires."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from prismenv.contracts.jail import Sandbox
@@ -14,8 +16,10 @@ from prismenv.words.verdict import Isolation
 STRONGEST_FIRST: tuple[Isolation, ...] = ("full", "unprivileged", "portable")
 
 
-def open_sandbox(settings: SandboxSettings, workers: int | None) -> Sandbox:
+def open_sandbox(settings: SandboxSettings, workers: int | None, *, languages: Sequence[Path] = ()) -> Sandbox:
     """The strongest sandbox that there is, or the one that is asked for. `workers` None: one for each processor.
+
+    `languages` are folders `sandbox` of workspaces, whose languages come before those that prismenv brings.
 
     SandboxException when the kind that is asked for is not there, or `require` names a stronger one than it would be;
     ConfigurationException for a wrong limit, or a package that is not installed.
@@ -31,6 +35,7 @@ def open_sandbox(settings: SandboxSettings, workers: int | None) -> Sandbox:
         "limits": settings.limits,
         "verdict": settings.verdict,
         "packages": settings.packages,
+        "languages": languages,
     }
     if form is None:
         return PortableSandbox(count, settings.ceiling, **options)

@@ -45,7 +45,7 @@ def zygote_designs(
 def _design(
     profile: LanguageProfile, folder: Path, side: Side, shared: Mapping[str, Any], *, warm: bool
 ) -> ZygoteDesign:
-    guest = profile.guest
+    guest = profile.harness
     parts = guest.zygote_parts(side)
     config = {
         **shared,

@@ -14,18 +14,21 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
-from prismenv.isolation.base import GuestCall, GuestSandbox, LanguageKit
+from prismenv.isolation.base import GuestSandbox
 from prismenv.isolation.bridge import bridges
 from prismenv.isolation.bundle import chunk
+from prismenv.isolation.calls import GuestCall
 from prismenv.isolation.design import KIND_OF, Form, with_packages, zygote_designs
 from prismenv.isolation.folder import private_folder
+from prismenv.isolation.kit import HARNESS, LanguageKit
 from prismenv.isolation.language import SIDE_OF, Side
 from prismenv.isolation.launch import Ending, StopSignal
 from prismenv.isolation.supervisor import Supervisor
+from prismenv.isolation.toolshed import ToolShed
 from prismenv.isolation.watched import Watched
 from prismenv.isolation.worker import Worker, WorkerPair
 from prismenv.isolation.zygote import RunRequest, ZygoteLostError
-from prismenv.words.errors import SandboxException
+from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
 
@@ -45,11 +48,21 @@ class JailedSandbox(GuestSandbox):
         verdict: VerdictMode = DEFAULT_VERDICT,
         folder: Path | None = None,
         packages: Sequence[str] = (),
+        languages: Sequence[Path] = (),
         form: Form = "full",
     ) -> None:
         self.isolation = KIND_OF[form]
         self.form = form
-        super().__init__(workers, ceiling, limits=limits, verdict=verdict, folder=folder, packages=packages)
+        super().__init__(
+            workers,
+            ceiling,
+            limits=limits,
+            verdict=verdict,
+            folder=folder,
+            packages=packages,
+            languages=languages,
+        )
+        self._tools = ToolShed(form, self._shelf_of_languages, self._new_place)
         self._idle: deque[WorkerPair] = deque()
         self._all: list[Worker] = []
 
@@ -66,11 +79,11 @@ class JailedSandbox(GuestSandbox):
         workers, self._all = self._all, []
         self._idle.clear()
         with anyio.CancelScope(shield=True):
-            await _all_at_once([worker.close for worker in workers])
+            await _all_at_once([worker.close for worker in [*workers, *self._tools.emptied()]])
         await super().__aexit__()
 
     async def _start_workers(self) -> None:
-        profile = self._language("python").profile
+        profile = self._language(HARNESS).profile
         sides: tuple[Side, Side] = ("judge", "solution")
         packages, shelf = self._packages, self._shelf()
         designs = {
@@ -110,11 +123,30 @@ class JailedSandbox(GuestSandbox):
                         folder = held.enter_context(self._folder_for_run())
                         entry, apart = kit.entries[call.role], call.role == "run"
                         request = RunRequest(entry, limits, folder, len(message), streams_apart=apart)
-                        guest = held.enter_context(closing(pair.side(SIDE_OF[call.role]).guest(request, end)))
+                        given = call.handed if end is None else end
+                        guest = held.enter_context(closing(self._worker(pair, kit, call).guest(request, given)))
                         watched.append(Watched(guest, [message], call.conversation))
             except (ZygoteLostError, SandboxException) as error:
                 return Ending(message=f"the sandbox could not work: {error}")
             return Supervisor(watched, limits, stop).run()
+
+    def _language(self, name: str) -> LanguageKit:
+        kit = super()._language(name)
+        if kit.profile.compile is not None and self.form == "alone":
+            raise ConfigurationException(
+                f"the language {name} cannot be used here: its compiler is several processes, a run may have one"
+                " where there are no namespaces",
+                code="isolation_unavailable",
+                subject=name,
+                hint="Allow user namespaces to this user, or take full isolation (root).",
+            )
+        return kit
+
+    def _worker(self, pair: WorkerPair, kit: LanguageKit, call: GuestCall) -> Worker:
+        """Who runs it. SandboxException when there is nobody, and none can be started."""
+        if kit.chain is None:
+            return pair.side(SIDE_OF[call.role])
+        return self._tools.worker(pair, kit, call.role)
 
     def _folder_for_run(self) -> AbstractContextManager[Path]:
         """Where a run may write: with namespaces it makes its own in memory, which nobody else sees."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prismenv.isolation.base import GuestCall, GuestSandbox, LanguageKit
+from prismenv.isolation.base import GuestSandbox
 from prismenv.isolation.bridge import bridges
 from prismenv.isolation.bundle import boot, chunk
+from prismenv.isolation.calls import GuestCall
 from prismenv.isolation.folder import private_folder
+from prismenv.isolation.kit import LanguageKit
 from prismenv.isolation.launch import Ending, StopSignal
 from prismenv.isolation.packages import ONE_THREAD
 from prismenv.isolation.processes import MARK_BASE
@@ -35,8 +37,17 @@ class PortableSandbox(GuestSandbox):
         verdict: VerdictMode = DEFAULT_VERDICT,
         folder: Path | None = None,
         packages: Sequence[str] = (),
+        languages: Sequence[Path] = (),
     ) -> None:
-        super().__init__(workers, ceiling, limits=limits, verdict=verdict, folder=folder, packages=packages)
+        super().__init__(
+            workers,
+            ceiling,
+            limits=limits,
+            verdict=verdict,
+            folder=folder,
+            packages=packages,
+            languages=languages,
+        )
         self._runs = secrets.randbits(24) << 24  # so that the marks of two sandboxes on one machine do not meet
 
     async def _launch(self, kit: LanguageKit, calls: Sequence[GuestCall], limits: Limits) -> Ending:
@@ -52,7 +63,7 @@ class PortableSandbox(GuestSandbox):
                     with bridges(len(calls)) as ends:
                         for call, marker, end in zip(calls, markers, ends, strict=True):
                             folder = held.enter_context(private_folder(root))
-                            launch = _launch_of(kit, call, marker, end, folder)
+                            launch = _launch_of(kit, call, marker, call.handed if end is None else end, folder)
                             launch = replace(launch, environment={**launch.environment, **packages})
                             guest = held.enter_context(closing(SpawnedGuest(launch)))
                             message = chunk({**call.payload, "limits": limits.model_dump(), "marker": marker})
@@ -65,6 +76,6 @@ class PortableSandbox(GuestSandbox):
 
 
 def _launch_of(kit: LanguageKit, call: GuestCall, marker: int, bridge: int | None, folder: Path) -> Launch:
-    command = kit.profile.filled(kit.profile.guest.start, boot=boot(bridge))
-    environment = {**kit.profile.environment, "HOME": str(folder), "TMPDIR": str(folder)}
+    command = kit.profile.filled(kit.guest.start, boot=boot(bridge))
+    environment = {**kit.guest_environment, "HOME": str(folder), "TMPDIR": str(folder)}
     return Launch(command, environment, folder, marker, streams_apart=call.role == "run", bridge=bridge)

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,10 @@ class RootPlan:
     links: tuple[tuple[str, str], ...]
 
 
-def root_plan() -> RootPlan:
-    """The plan for the interpreter that this process runs on."""
+def root_plan(shown: Sequence[Path] = ()) -> RootPlan:
+    """The plan for the interpreter that this process runs on; `shown` are further files and folders."""
     library = Path(sysconfig.get_path("stdlib")).resolve()
-    wanted = [Path(base_interpreter()), library, *_system_folders(), *map(Path, EXTRAS)]
+    wanted = [Path(base_interpreter()), library, *_system_folders(), *map(Path, EXTRAS), *shown]
     links: dict[str, str] = {}
     binds: list[str] = []
     for path in [*wanted, *_loaded_libraries()]:

@@ -80,10 +80,14 @@ class CallGroup(FrozenModel):
 
 
 class SeccompProfile(FrozenModel):
-    """What a language may ask of the kernel. `refuse` maps names of error numbers to calls."""
+    """What a language may ask of the kernel. `refuse` maps names of error numbers to calls.
+
+    `extends` names a profile whose groups come before its own, and whose refusals hold too; None: there is none.
+    """
 
     profile: str
-    groups: tuple[CallGroup, ...] = Field(min_length=1)
+    extends: str | None = None
+    groups: tuple[CallGroup, ...] = ()
     refuse: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
@@ -133,9 +137,21 @@ class _Program:
         return distance
 
 
-def load_profile(name: str, folder: Path) -> SeccompProfile:
-    """The profile `name` from a folder of them. ConfigurationException: the file is wrong, or a name in it."""
+def load_profile(name: str, *folders: Path) -> SeccompProfile:
+    """The profile `name` from the first folder that has it.
+
+    ConfigurationException: its file is wrong, or a name in it.
+    """
+    folder = next((each for each in folders if (each / f"{name}.yaml").is_file()), folders[-1])
     profile = validate(SeccompProfile, load_yaml(folder / f"{name}.yaml"))
+    if profile.extends is not None:
+        if profile.extends == name:
+            raise ConfigurationException(f"the profile {name} of system calls extends itself", subject=name)
+        below = load_profile(profile.extends, *folders)
+        both = {"groups": (*below.groups, *profile.groups), "refuse": {**below.refuse, **profile.refuse}}
+        profile = profile.model_copy(update=both)
+    if not profile.groups:
+        raise ConfigurationException(f"the profile {name} of system calls allows none", subject=name)
     for group in profile.groups:
         _known(group.allow, NUMBERS, f"{name}: system call")
         _known([group.when] if group.when else [], CONDITIONS, f"{name}: condition")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from prismenv.simulated.bank import CONCEPTS, DIFFICULTIES, Challenge
 from prismenv.simulated.phrasing import write_statement
+from prismenv.simulated.programs import USUAL, language_of, load_programs
 from prismenv.simulated.question import Question, as_list
 from prismenv.simulated.stage import Stage
 from prismenv.words.errors import ConfigurationException
@@ -19,15 +20,18 @@ def set_challenge(question: Question, stage: Stage) -> str:
     """A challenge for the concepts and difficulty asked for.
 
     The exact cell first, then the challenge fewest steps away; one that is among the previous problems only when all
-    others are used up. A concept or difficulty that the bank has not is a ConfigurationException: a challenge on
-    something else would be measured under its name.
+    others are used up. In another language than Python there are ten challenges, one for each concept. A concept or
+    difficulty that the bank has not is a ConfigurationException: a challenge on something else would be measured under
+    its name.
     """
     concepts, difficulty = _asked(question)
     used = {challenge.id for text in _previous(question) for challenge in stage.lookup.mentioned(text)}
-    pool = [challenge for challenge in stage.bank.challenges if challenge.id not in used]
-    pool = pool or list(stage.bank.challenges)
+    programs = {} if language_of(question) == USUAL else load_programs()
+    known = [challenge for challenge in stage.bank.challenges if not programs or challenge.id in programs]
+    pool = [challenge for challenge in known if challenge.id not in used] or known
     challenge = question.random.choice(_nearest(pool, concepts, difficulty))
-    return write_statement(challenge.statement, question.random)
+    statement = programs[challenge.id].statement(challenge.statement) if programs else challenge.statement
+    return write_statement(statement, question.random)
 
 
 def _asked(question: Question) -> tuple[tuple[str, ...], str]:

@@ -37,13 +37,19 @@ _PROSE = (
 )
 
 
-def write_code(code: str, random: Random) -> str:
+_SHORT = {"python": "py", "javascript": "js", "cpp": "c++", "yaml": "yml"}
+
+
+def write_code(code: str, random: Random, language: str = "python") -> str:
     """`code` as a model would hand it over: mostly in a fence of some kind, sometimes bare."""
     style = random.randrange(len(_FENCES) + 1)
     code = code.strip("\n")
     if style == len(_FENCES):
         return code
-    return f"{random.choice(_OPENINGS)}{_FENCES[style].format(code=code)}{random.choice(_CLOSINGS)}"
+    fence = _FENCES[style]
+    if language != "python":
+        fence = fence.replace("python", language).replace("```py\n", f"```{_SHORT.get(language, language)}\n")
+    return f"{random.choice(_OPENINGS)}{fence.format(code=code)}{random.choice(_CLOSINGS)}"
 
 
 def write_statement(statement: str, random: Random) -> str:

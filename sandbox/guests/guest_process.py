@@ -129,6 +129,11 @@ def limit_process(limits: dict[str, Any], marker: int) -> None:
 def limit_memory(memory_bytes: int) -> None:
     """Private memory to exactly `memory_bytes`; address space a little above, for what is only reserved."""
     lower(resource.RLIMIT_AS, memory_bytes + HEADROOM_BYTES)
+    limit_data(memory_bytes)
+
+
+def limit_data(memory_bytes: int) -> None:
+    """Private memory alone: for programs that reserve far more addresses than they will ever use."""
     lower(resource.RLIMIT_DATA, memory_bytes)
 
 
@@ -137,7 +142,7 @@ def reserve_memory(memory_bytes: int) -> None:
     lower(resource.RLIMIT_AS, memory_bytes + 2 * HEADROOM_BYTES)
 
 
-def write_file(path: str, content: bytes) -> None:
+def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
     """Write a new file, in new folders where its path says so.
 
     FileExistsError, NotADirectoryError where something else is there.
@@ -148,7 +153,7 @@ def write_file(path: str, content: bytes) -> None:
             posix.mkdir("/".join(parts[:end]), 0o700)
         except FileExistsError:
             continue
-    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, 0o600)
+    descriptor = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL, mode)
     try:
         rest = memoryview(content)
         while rest:

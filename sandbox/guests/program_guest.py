@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from guest_process import limit_memory, limit_process, open_channel, write_file
+from guest_process import limit_data, limit_memory, limit_process, open_channel, write_file
 
 
 def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
@@ -22,10 +22,17 @@ def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
         posix.close(given)
         for name, text in payload["files"].items():
             write_file(name, text.encode("utf-8", payload["errors"]))
+        for name, content in payload["built"].items():
+            write_file(name, content, 0o700)
         limit_process(payload["limits"], payload["marker"])
-        limit_memory(payload["limits"]["memory_bytes"])
+        limit = limit_memory if payload["address_space"] else limit_data
+        limit(payload["limits"]["memory_bytes"])
         send("ready")
-        posix.execv(payload["command"][0], payload["command"])
+        if payload["environment"] is None:
+            posix.execv(payload["command"][0], payload["command"])
+        folder = posix.getcwd()
+        environment = {"HOME": folder, "TMPDIR": folder, **payload["environment"]}
+        posix.execve(payload["command"][0], payload["command"], environment)
     except OSError as error:
         send("unstarted", f"{type(error).__name__}: {error}")
     posix._exit(70)  # noqa: SLF001 - its public name

@@ -25,7 +25,7 @@ from zygote_kernel import (
     keeping_capabilities,
     mounting,
 )
-from zygote_landlock import DEVICE, READ, Ruleset
+from zygote_landlock import DEVICE, EXECUTE, READ, Ruleset
 
 SIGKILL = 9
 # What every child inherits; the guest lowers the number of files once its channel is out of reach.
@@ -57,6 +57,7 @@ class Jail:
     def __init__(self, kernel: Kernel, config: dict[str, Any]) -> None:
         self._uid: int | None = config["uid"]
         self._alone = config["form"] == "alone"
+        self._runs_own = config.get("runs_own", False)  # whether a run may execute what it has in its folder
         self.namespaces = 0 if self._alone else CLONE_NEWPID | CLONE_NEWNS
         self._lasting, self._own = (Filter(config["filters"][name]) for name in ("lasting", "own"))
         seen, devices = (config["root"]["binds"], DEVICES) if self._alone else (["/"], ["/dev"])
@@ -65,7 +66,7 @@ class Jail:
         for kind, most in INHERITED:
             resource.setrlimit(kind, (most, most))
         try:
-            self._landlock = Ruleset(kernel, rules)
+            self._landlock = Ruleset(kernel, rules, EXECUTE if self._runs_own else 0)
         except OSError as error:
             if self._alone:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
@@ -111,7 +112,8 @@ class Jail:
     def _making_folder(self, file_bytes: int) -> list[Step]:
         owner = "" if self._uid is None else f",uid={self._uid},gid={self._uid}"
         options = f"mode=700,size={file_bytes + SPARE_BYTES},nr_inodes={INODES}{owner}"
-        making = mounting("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+        flags = MS_NOSUID | MS_NODEV | (0 if self._runs_own else MS_NOEXEC)
+        making = mounting("tmpfs", "/tmp", "tmpfs", flags, options)
         return [(making, ()), (posix.chdir, ("/tmp",))]
 
     def _becoming_nobody(self) -> list[Step]:

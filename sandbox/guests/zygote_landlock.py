@@ -42,8 +42,11 @@ class Rule(ctypes.Structure):
 class Ruleset:
     """What a child may reach. Made once in the zygote, so that a child has only to hand it to the kernel."""
 
-    def __init__(self, kernel: Kernel, rules: list[tuple[str, int]]) -> None:
-        """`rules` are (path, rights), those of paths that are not there are left out. OSError without Landlock."""
+    def __init__(self, kernel: Kernel, rules: list[tuple[str, int]], more: int = 0) -> None:
+        """`rules` are (path, rights), those of paths that are not there are left out; `more` are rights to its own
+
+        folder beside the usual ones. OSError without Landlock.
+        """
         offered = kernel.call("landlock_create_ruleset", 0, 0, LANDLOCK_VERSION_FLAG)
         self._rights = KNOWN_AT[min(offered, max(KNOWN_AT))]
         network = CONNECT_AND_BIND if offered >= NETWORK_SINCE else 0
@@ -51,7 +54,7 @@ class Ruleset:
         size = 24 if scopes else 16 if network else 8
         attributes = struct.pack("=QQQ", self._rights, network, scopes)[:size]
         self._made = ctypes.c_long(-1)
-        self._own = Rule(OWN & self._rights, -1)
+        self._own = Rule((OWN | more) & self._rights, -1)
         found = [rule for path, rights in rules if (rule := self._rule(path, rights)) is not None]
         self._create = kernel.calling("landlock_create_ruleset", attributes, size, 0)
         self._adds = [

@@ -51,6 +51,19 @@ def converse(workspaces: WorkspaceSet, folder: Path) -> dict[tuple[str, ...], st
                 current_solution=program,
                 error_output=report,
             )
+            told_language = {"language": "javascript"}
+            problem = await ask("challenge_designer", **DESIGN, **told_language)
+            cases = await ask("test_generator", problem_statement=problem, **told_language)
+            program = await ask("problem_solver", problem_statement=problem, **told_language)
+            await ask("problem_solver", error_feedback=f"{problem}\n\n{program}\n\n{report}", **told_language)
+            await ask(
+                "problem_fixer",
+                problem_statement=problem,
+                test_cases=cases,
+                current_solution=program,
+                error_output=report,
+                **told_language,
+            )
             await ask("test_validator", problem_statement=problem, test_cases=tests)
             await ask("test_error_analyzer", test_output=report, code_under_test=program)
             await ask("solution_pattern_analyzer", problem_description=problem, solution_code=program)
@@ -67,5 +80,12 @@ def test_every_role_and_template_has_an_answer_of_the_simulated_model(built_in: 
     assert set(told) == templates
     assert all(text.strip() and "no part to play" not in text for text in told.values())
     assert "unittest" in told["test_generator", "default"]
+    assert "stdout" in told["test_generator", "cases"]
+    for role, template in (
+        ("problem_solver", "program"),
+        ("problem_solver", "program_fix"),
+        ("problem_fixer", "program"),
+    ):
+        assert "console.log" in told[role, template]
     for role, template in (("problem_solver", "default"), ("problem_solver", "fix"), ("problem_fixer", "default")):
         compile(told[role, template], role, "exec")

@@ -2,7 +2,6 @@
 
 import secrets
 import tempfile
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +11,15 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
+from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.jail import Sandbox
+from prismenv.contracts.jailsession import SandboxSession
+from prismenv.contracts.recipe import SessionSettings
 from prismenv.finding.folders import builtin_workspace
 from prismenv.isolation.bundle import GuestBundle, load_bundle
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial
+from prismenv.isolation.errand import Errand
 from prismenv.isolation.folder import private_folder, remove_folder
 from prismenv.isolation.judgement import Finding, Judgement
 from prismenv.isolation.language import LanguageProfile, Role, load_language
@@ -25,6 +28,7 @@ from prismenv.isolation.packages import PackageSet, find_packages
 from prismenv.isolation.probe import probe_sandbox
 from prismenv.isolation.program import execution
 from prismenv.isolation.promises import keep_promises
+from prismenv.isolation.sessionkeeper import SessionKeeper, StartedSession
 from prismenv.isolation.source import Source
 from prismenv.isolation.transcript import ProgramTalk, SolutionTalk, Transcript
 from prismenv.isolation.trial import Trial
@@ -80,8 +84,9 @@ class GuestSandbox(Sandbox):
     """A sandbox that runs guests. `workers` is how many run at once; `limits` replace single limits of every language
 
     (names of Limits); `ceiling` None means HOST_CEILING; `verdict` is how it judges where nobody says otherwise;
-    `packages` are installed ones that solutions and tests may import (ConfigurationException for others);
-    `folder` holds languages, guests and system call profiles, None means those that come with prismenv.
+    `packages` are installed ones that solutions and tests may import (ConfigurationException for others); `sessions`
+    keeps those of `open`, None: with the usual settings; `folder` holds languages, guests and system call profiles,
+    None means those that come with prismenv.
     """
 
     def __init__(  # noqa: PLR0913 - what a recipe says of it
@@ -93,11 +98,13 @@ class GuestSandbox(Sandbox):
         verdict: VerdictMode = DEFAULT_VERDICT,
         folder: Path | None = None,
         packages: Sequence[str] = (),
+        sessions: SessionKeeper | None = None,
     ) -> None:
         self.workers = workers
         self.ceiling = ceiling or HOST_CEILING
         self.verdict = verdict
         self._overrides = dict(limits or {})
+        self._sessions = sessions or SessionKeeper(SessionSettings(), SystemClock())
         self._languages: dict[str, LanguageKit] = {}
         self._folder = folder or builtin_workspace().root / "sandbox"
         self._root: Path | None = None
@@ -117,6 +124,7 @@ class GuestSandbox(Sandbox):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._sessions.close()
         root, self._root = self._root, None
         if root is not None:
             remove_folder(root)
@@ -175,6 +183,18 @@ class GuestSandbox(Sandbox):
         ending = await self._launch(kit, [GuestCall("run", payload, talk)], allowed)
         return execution(ending, talk, profile, allowed, self.isolation)
 
+    async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
+        kit = self._language(language)
+        if kit.profile.guest.session is None:
+            raise ConfigurationException(f"the language {language} has no sessions", subject=language)
+        self._open_root()
+        allowed, nonce = self._allowed(kit, limits), new_nonce()
+
+        def start() -> StartedSession:
+            return self._start_session(kit, nonce, allowed)
+
+        return await self._sessions.open(start, nonce, language, allowed, self.ceiling)
+
     async def _judge_cases(self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
         """Judge the solution as a program, by its cases of input and output."""
         digest = kit.bundles["run"].digest
@@ -224,24 +244,17 @@ class GuestSandbox(Sandbox):
         Cancelling the caller ends them, and returns only when nothing of them is left.
         """
 
+    @abstractmethod
+    def _start_session(self, kit: LanguageKit, nonce: str, limits: Limits) -> StartedSession:
+        """In a thread: begin a session. SandboxException, OSError when it cannot be begun."""
+
     async def _in_thread(self, work: Callable[[StopSignal], Ending]) -> Ending:
         """Do blocking `work` in a thread that is told to stop when the caller is cancelled."""
-        try:
-            stop = StopSignal()
-        except OSError as error:
-            return Ending(message=f"the sandbox could not work: {error}")
+        return await Errand(work, _broken, self._threads).run()
 
-        errand = _Errand(work, stop)
-        try:
-            return await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True, limiter=self._threads)
-        except anyio.get_cancelled_exc_class():
-            if errand.has_begun():
-                stop.set()
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(errand.done.wait, limiter=anyio.CapacityLimiter(1))
-            raise
-        finally:
-            stop.close()
+
+def _broken(message: str) -> Ending:
+    return Ending(message=f"the sandbox could not work: {message}")
 
 
 def _split_calls(payload: dict[str, Any], transcript: Transcript) -> list[GuestCall]:
@@ -253,28 +266,3 @@ def _split_calls(payload: dict[str, Any], transcript: Transcript) -> list[GuestC
         GuestCall("split_judge", {**payload, "solution": shown, "files": {}}, transcript),
         GuestCall("split_solution", {**given, "nonce": nonce}, SolutionTalk(nonce)),
     ]
-
-
-class _Errand:
-    """Work for a thread, of which it is always known whether it was begun."""
-
-    def __init__(self, work: Callable[[StopSignal], Ending], stop: StopSignal) -> None:
-        self._work = work
-        self._stop = stop
-        self._turn = threading.Lock()
-        self.done = threading.Event()
-
-    def has_begun(self) -> bool:
-        """Whether the thread works on it; if not it never will."""
-        return not self._turn.acquire(blocking=False)
-
-    def run(self) -> Ending:
-        """In the thread."""
-        if not self._turn.acquire(blocking=False):
-            return Ending(message="the caller had left")
-        try:
-            return self._work(self._stop)
-        except OSError as error:  # a full disk, no descriptors left: the machine's fault, not the candidate's
-            return Ending(message=f"the sandbox could not work: {error}")
-        finally:
-            self.done.set()

@@ -3,22 +3,25 @@
 import os
 from typing import Any
 
+from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.recipe import SandboxSettings
 from prismenv.isolation.jailed import JailedSandbox
 from prismenv.isolation.kinds import available_kinds, best_form
 from prismenv.isolation.portable import PortableSandbox
+from prismenv.isolation.sessionkeeper import SessionKeeper
 from prismenv.words.errors import SandboxException
 from prismenv.words.verdict import Isolation
 
 STRONGEST_FIRST: tuple[Isolation, ...] = ("full", "unprivileged", "portable")
 
 
-def open_sandbox(settings: SandboxSettings, workers: int | None) -> Sandbox:
-    """The strongest sandbox that there is, or the one that is asked for. `workers` None: one for each processor.
+def open_sandbox(settings: SandboxSettings, workers: int | None, clock: Clock | None = None) -> Sandbox:
+    """The strongest sandbox that there is, or the one that is asked for. `workers` None: one for each processor;
 
-    SandboxException when the kind that is asked for is not there, or `require` names a stronger one than it would be;
-    ConfigurationException for a wrong limit, or a package that is not installed.
+    `clock` None: the system's, by which idle sessions end. SandboxException when the kind that is asked for is not
+    there, or `require` names a stronger one than it would be; ConfigurationException for a wrong limit, or a package
+    that is not installed.
     """
     wanted = settings.isolation
     kind = next(kind for kind in STRONGEST_FIRST if _is_there(kind)) if wanted == "auto" else wanted
@@ -31,6 +34,7 @@ def open_sandbox(settings: SandboxSettings, workers: int | None) -> Sandbox:
         "limits": settings.limits,
         "verdict": settings.verdict,
         "packages": settings.packages,
+        "sessions": SessionKeeper(settings.sessions, clock or SystemClock()),
     }
     if form is None:
         return PortableSandbox(count, settings.ceiling, **options)

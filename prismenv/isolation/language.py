@@ -51,13 +51,20 @@ class SplitParts(FrozenModel):
     solution: GuestParts
 
 
-Role = Literal["judge", "run", "split_judge", "split_solution"]
-Side = Literal["judge", "solution"]
+class SessionParts(GuestParts):
+    """The guest of a session; `zygote` is what its zygote has beside the parts of every zygote, its own last."""
+
+    zygote: tuple[str, ...] = Field(min_length=1)
+
+
+Role = Literal["judge", "run", "split_judge", "split_solution", "session"]
+Side = Literal["judge", "solution", "session"]
 SIDE_OF: Mapping[Role, Side] = {
     "judge": "judge",
     "run": "solution",
     "split_judge": "judge",
     "split_solution": "solution",
+    "session": "session",
 }
 
 
@@ -65,13 +72,14 @@ class GuestSettings(FrozenModel):
     """How a guest is started, and what it is made of for judging and for running a plain program.
 
     `zygote` is what a process needs that forks guests instead of starting each. `split` None: this language has no
-    split verdict.
+    split verdict; `session` None: it has no sessions.
     """
 
     start: tuple[str, ...]
     judge: GuestParts
     run: GuestParts
     split: SplitParts | None = None
+    session: SessionParts | None = None
     zygote: GuestParts
     warm: WarmParts = WarmParts()
 
@@ -80,12 +88,15 @@ class GuestSettings(FrozenModel):
         found: dict[Role, GuestParts] = {"judge": self.judge, "run": self.run}
         if self.split is not None:
             found |= {"split_judge": self.split.judge, "split_solution": self.split.solution}
+        if self.session is not None:
+            found["session"] = self.session
         return found
 
     def zygote_parts(self, side: Side) -> GuestParts:
         """The parts of the zygote of one side, its own last. That of solutions serves no guest that is given tests."""
         served = [parts for role, parts in self.by_role().items() if SIDE_OF[role] == side]
-        parts = dict.fromkeys(name for each in [*served, self.zygote] for name in each.parts)
+        own = self.session.zygote if self.session is not None and side == "session" else ()
+        parts = dict.fromkeys([*(name for each in [*served, self.zygote] for name in each.parts), *own])
         on_demand = dict.fromkeys(name for each in served for name in each.on_demand)
         return GuestParts(parts=tuple(parts), on_demand=tuple(on_demand))
 

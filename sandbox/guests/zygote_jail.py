@@ -71,6 +71,10 @@ class Jail:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
         self._steps: list[Step] = []
 
+    def use_user(self, uid: int | None) -> None:
+        """Have the next children that are prepared for become this user; None: they keep theirs."""
+        self._uid = uid
+
     def prepare(self, room: Room) -> None:
         """Have the steps of the next children ready: in the zygote, which makes them once for all that are alike."""
         steps: list[Step] = [(posix.setsid, ())]

@@ -267,6 +267,8 @@ class SessionCall:
             end.cpu_seconds = max(end.cpu_seconds, end.exit.cpu_seconds - self._cpu_before)
             self._drain()
         end.output_cut = self._printed.flooded
+        if end.output_cut and end.reason is None:  # it was told too late to interrupt it, and counts all the same
+            end.reason = "output_bytes"
         end.stdout, end.stderr = (b"".join(self._parts[stream]) for stream in guest.streams)
 
     def _refuse(self, reason: str, message: str = "") -> None:

@@ -106,11 +106,11 @@ def _error_of_limit(end: CallEnd, limits: Limits, told: CodeError | None) -> Cod
         "stop": ("Interrupted", "it was interrupted"),
     }
     name, message = names[end.reason or "stop"]
-    heeded = end.reason in ("wall_seconds", "cpu_seconds", "output_bytes")
+    asked = end.reason in ("wall_seconds", "cpu_seconds", "output_bytes", "stop")
     if end.exit is not None:
-        ignored = end.reason in ("wall_seconds", "cpu_seconds", "output_bytes", "stop")
+        ignored = asked and end.told is None and end.exit.status == -signal.SIGKILL
         message += ", did not heed the interrupt, and the session is over" if ignored else "; the session is over"
-    elif heeded:
+    elif asked and end.reason != "stop" and told is not None and told.name == "KeyboardInterrupt":
         message += " and was interrupted"
     return CodeError(name=name, message=message, traceback=told.traceback if told is not None else "")
 

@@ -123,6 +123,12 @@ def test_code_over_a_limit_of_its_call_is_interrupted_and_the_session_goes_on(
     assert session.execute("kept").result == "'yes'"
 
 
+def test_output_over_the_limit_counts_also_where_the_code_was_done_before_it_was_seen(session: BlockingSession) -> None:
+    done = session.execute("print('x' * 9000)\n1", output_bytes=2000)
+    assert (done.outcome, done.stdout, done.output_cut, done.result) == ("output_limit", "x" * 2000, True, None)
+    assert session.execute("1").result == "1"
+
+
 def test_code_that_ignores_the_interrupt_ends_with_its_session(session: BlockingSession) -> None:
     done = session.execute(IGNORES, wall_seconds=0.2)
     assert (done.outcome, done.limits_hit, done.session_ended) == ("timed_out", ("wall_seconds",), True)

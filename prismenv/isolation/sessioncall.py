@@ -35,6 +35,7 @@ TICK_SECONDS = 0.05
 GRACE_SECONDS = 1.0  # how long interrupted code may take to heed it
 READY_SECONDS = 60.0
 BLIND_WAIT_SECONDS = 0.02
+MOST_READS = 128  # of a pipe that nobody writes to any more
 READ, WRITE = select.POLLIN, select.POLLOUT
 SHAPE: Sequence[tuple[type, ...]] = ((int,), (str,), (str, type(None)), (list, type(None)))
 ERROR_SHAPE: Sequence[tuple[type, ...]] = ((str,), (str,), (str, type(None)), (int, type(None)))
@@ -241,9 +242,9 @@ class SessionCall:
         return True
 
     def _drain(self) -> None:
-        """Take what was printed before the answer; what a thread of it prints on and on is not waited for."""
+        """Take what was printed before the answer. It is stopped or dead: there is no more than pipes can hold."""
         for stream in self._parts:
-            for _ in range(1 + self._limits.output_bytes // READ_BYTES):
+            for _ in range(MOST_READS):
                 if not self._read(stream):
                     break
 

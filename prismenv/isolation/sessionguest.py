@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class SessionGuest(ABC):
         self.files = -1
         self.used: TaskUse | None = None  # what it used when its last call ended
         self._pid = 0
+        self._held = ExitStack()
 
     @abstractmethod
     def signal(self, number: int) -> None:
@@ -86,20 +87,9 @@ class SessionGuest(ABC):
         return (found.f_blocks - found.f_bfree) * found.f_frsize
 
     def let_go(self) -> None:
-        """Close what every kind has."""
-        self.channel.close()
-        for each in self.streams:
-            os.close(each)
-        self.streams = []
-        if self.files >= 0:
-            os.close(self.files)
-            self.files = -1
-
-    def _make_streams(self, given: list[int]) -> None:
-        for _ in range(2):
-            reader, writer = os.pipe()
-            self.streams.append(reader)
-            given.append(writer)
+        """Close all that it holds."""
+        self._held.close()
+        self.streams, self.files = [], -1
 
 
 class SpawnedSession(SessionGuest):
@@ -111,25 +101,24 @@ class SpawnedSession(SessionGuest):
     def __init__(self, launch: Launch, folder: AbstractContextManager[Path]) -> None:
         super().__init__()
         self._marker = launch.marker
-        self._folder = folder
         self._exit: Exit | None = None
-        self._lifeline, theirs = socket.socketpair()  # nothing is ever said there: the guest sees this process' end
-        place = folder.__enter__()
         try:
-            with theirs:
-                self._guest = SpawnedGuest(_placed(launch, place, theirs.fileno()))
+            self._start(launch, folder)
         except BaseException:
-            self._lifeline.close()
-            folder.__exit__(None, None, None)
+            self.let_go()
             raise
-        self._pid = self._guest.pid
-        self.channel, self.exit_descriptor = self._guest.channel, self._guest.exit_descriptor
-        self.streams = list(self._guest.streams)
-        try:
-            self.files = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except BaseException:
-            self.close()
-            raise
+
+    def _start(self, launch: Launch, folder: AbstractContextManager[Path]) -> None:
+        lifeline, theirs = socket.socketpair()  # nothing is ever said there: the guest sees this process' end
+        with theirs:
+            self._held.enter_context(lifeline)
+            place = self._held.enter_context(folder)
+            self._guest = SpawnedGuest(_placed(launch, place, theirs.fileno()))
+        self._held.callback(self._guest.close)
+        self._pid, self.channel = self._guest.pid, self._guest.channel
+        self.exit_descriptor, self.streams = self._guest.exit_descriptor, list(self._guest.streams)
+        self.files = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._held.callback(os.close, self.files)
 
     def signal(self, number: int) -> None:
         if self._exit is None and not self._guest.has_ended():  # not reaped: nobody else can have its id
@@ -163,12 +152,7 @@ class SpawnedSession(SessionGuest):
 
     def close(self) -> None:
         self.finish()
-        self._guest.close()
-        self._lifeline.close()
-        if self.files >= 0:
-            os.close(self.files)
-            self.files = -1
-            self._folder.__exit__(None, None, None)
+        self.let_go()
 
 
 def _placed(launch: Launch, place: Path, lifeline: int) -> Launch:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import threading
@@ -36,8 +37,8 @@ class SessionZygote(Zygote):
 
     @property
     def lost(self) -> bool:
-        """Whether it is known that it serves no more."""
-        return self._dead
+        """Whether it serves no more."""
+        return self._dead or bool(select.select([self._pidfd], [], [], 0)[0])
 
     def fork(self, request: RunRequest, uid: int | None, tasks: int, descriptors: list[int]) -> None:
         """Ask for a session whose child holds the first three of `descriptors`; the last is its report.
@@ -107,24 +108,14 @@ class JailedSession(SessionGuest):
         self._group: SlotGroup | None = None
         self._exit: Exit | None = None
         self._zygote: SessionZygote | None = None
-        self.channel, theirs = socket.socketpair()
-        self._report, reported = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        given: list[int] = []
         try:
-            with theirs, reported:
-                self._make_streams(given)
-                self._begin(request, [theirs.fileno(), *given, reported.fileno()])
-            self._limit(request)
-            self._folder()
+            self._start(request)
         except (OSError, ZygoteLostError) as error:
             self.close()
             raise SandboxException(f"a session cannot be started: {error}", subject="session") from error
         except BaseException:
             self.close()
             raise
-        finally:
-            for each in given:
-                os.close(each)
 
     def signal(self, number: int) -> None:
         with contextlib.suppress(OSError):  # it has ended
@@ -157,7 +148,6 @@ class JailedSession(SessionGuest):
             self.finish()
             os.close(self.exit_descriptor)
             self.exit_descriptor = None
-        self._report.close()
         self.let_go()
         if self._zygote is not None:
             self._zygotes.give_back(self._zygote)
@@ -169,6 +159,25 @@ class JailedSession(SessionGuest):
         self._holdings = Holdings()
         if self._outside is not None:
             self._outside.close()
+
+    def _start(self, request: RunRequest) -> None:
+        with ExitStack() as given:  # the child's ends of everything
+            self.channel, theirs = socket.socketpair()
+            self._held.enter_context(self.channel)
+            given.enter_context(theirs)
+            self._report, reported = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._held.enter_context(self._report)
+            given.enter_context(reported)
+            streams = []
+            for _ in range(2):
+                reader, writer = os.pipe()
+                self._held.callback(os.close, reader)
+                given.callback(os.close, writer)
+                self.streams.append(reader)
+                streams.append(writer)
+            self._begin(request, [theirs.fileno(), *streams, reported.fileno()])
+        self._limit(request)
+        self._folder()
 
     def _begin(self, request: RunRequest, descriptors: list[int]) -> None:
         slot, tasks = self._holdings.slot, request.limits.processes + THREADS
@@ -199,6 +208,8 @@ class JailedSession(SessionGuest):
         self.channel.settimeout(START_SECONDS)
         data, received, _, _ = socket.recv_fds(self.channel, 1, 1)
         self.files = received[0] if received else -1
+        if received:
+            self._held.callback(os.close, self.files)
         if not data or self.files < 0:
             words, _ = self._hear(END_SECONDS)
             raise ZygoteLostError(" ".join(words[1:]) or "it ended before it was ready")

@@ -67,7 +67,7 @@ class SessionZygote(zygote.Zygote):
         try:
             self._jail.use_user(None if int(uid) < 0 else int(uid))
             self._jail.prepare(Room(int(file_bytes), int(tasks), folder))
-            pid, pidfd = self._kernel.clone(self._jail.namespaces)
+            pid, pidfd = self._clone()
         except OSError as error:
             _tell(report, fail("broken a session could not be made", error))
             report.close()

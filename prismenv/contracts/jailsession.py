@@ -36,7 +36,7 @@ class SandboxSession(ABC):
 
         A limit that is None is the session's own; the host's ceiling holds for all. Code that exceeds one of these
         three is interrupted, and where it does not heed that the session ends. So it is with a caller that is
-        cancelled. ConfigurationException for a limit that is none.
+        cancelled. ConfigurationException for a limit that is none, or code that is too long.
         """
 
     @abstractmethod

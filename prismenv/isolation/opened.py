@@ -23,6 +23,7 @@ from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.limits import Limits
 
 SIGKILL = 9
+MOST_CODE_CHARACTERS = 4 * 2**20
 T = TypeVar("T")
 
 
@@ -85,6 +86,9 @@ class OpenSession(SandboxSession):
     ) -> CodeResult:
         asked = {"wall_seconds": wall_seconds, "cpu_seconds": cpu_seconds, "output_bytes": output_bytes}
         limits = self._limits_of({name: value for name, value in asked.items() if value is not None})
+        if len(code) > MOST_CODE_CHARACTERS:
+            message = f"the code has {len(code)} characters, at most {MOST_CODE_CHARACTERS} are run at once"
+            raise ConfigurationException(message, subject="code", hint="Write it to a file, and import that.")
         async with self._turn:
             self._check_open()
             self._idle_since = None

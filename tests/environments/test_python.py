@@ -6,7 +6,14 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from prismenv import ActionException, BaseEnvironment, ConfigurationException, EnvironmentClient, environment_registry
+from prismenv import (
+    ActionException,
+    BaseEnvironment,
+    CodeResult,
+    ConfigurationException,
+    EnvironmentClient,
+    environment_registry,
+)
 from prismenv.contracts.recipe import SessionSettings
 from prismenv.contracts.services import Services
 from prismenv.engine.host.host import HostLimits
@@ -299,3 +306,17 @@ async def test_episodes_on_a_server_in_the_strongest_jail_do_not_mix(stage, new_
                 for number in range(4):
                     group.start_soon(play, number)
             assert sorted(seen) == [(number, str(number)) for number in range(4)]
+
+
+async def test_a_sandbox_that_breaks_in_a_step_cuts_the_episode_off_unmeasured(playing):
+    def scripted(code):
+        if "break" in code:
+            return CodeResult(outcome="infrastructure_error", error={"name": "SandboxError"}, session_ended=True)
+        return CodeResult(outcome="finished")
+
+    async with playing(sandbox=ScriptedSandbox(call=scripted), reward="error_free") as instance:
+        await instance.reset()
+        assert (await instance.step({"code": "1"})).reward == 1.0
+        broken = await instance.step({"code": "break"})
+        assert (broken.reward, broken.truncated, broken.observation.outcome) == (None, True, "infrastructure_error")
+        assert await instance.compute_reward() == 1.0

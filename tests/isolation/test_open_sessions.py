@@ -1,6 +1,7 @@
 """Sessions: what an interpreter that is kept promises, in every form of isolation."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -186,6 +187,12 @@ def test_limits_of_a_call_are_numbers_within_the_ceiling(session: BlockingSessio
     assert session.execute("1").result == "1"
 
 
+def test_code_that_is_too_long_is_refused(session: BlockingSession) -> None:
+    with pytest.raises(ConfigurationException, match="characters"):
+        session.execute("#" * (5 * 2**20))
+    assert session.execute("#" * (3 * 2**20) + "\n1").result == "1"
+
+
 def test_a_closed_session_and_a_sandbox_without_sessions_refuse(box: BlockingSandbox) -> None:
     session = box.open()
     session.close()
@@ -230,6 +237,18 @@ def test_idle_sessions_end_by_the_clock(form: str, new_sandbox: Callable[..., Sa
         assert idle.ended == "nobody used it for 100 s"
         assert used.execute("2").result == "2"
         assert third.ended is None
+
+
+def test_idle_sessions_end_though_nobody_asks(new_sandbox: Callable[..., Sandbox]) -> None:
+    clock = ManualClock()
+    with BlockingSandbox(new_sandbox("portable", sessions=keeper(clock, idle_seconds=100))) as box:
+        idle = box.open()
+        clock.advance(101)
+        ends = time.monotonic() + 60
+        while idle.ended is None:
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        assert idle.ended == "nobody used it for 100 s"
 
 
 def test_all_sessions_together_hold_no_more_than_allowed(form: str, new_sandbox: Callable[..., Sandbox]) -> None:

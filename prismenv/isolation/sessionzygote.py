@@ -38,7 +38,9 @@ class SessionZygote(Zygote):
     @property
     def lost(self) -> bool:
         """Whether it serves no more."""
-        return self._dead or bool(select.select([self._pidfd], [], [], 0)[0])
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        return self._dead or bool(ended.poll(0))
 
     def fork(self, request: RunRequest, uid: int | None, tasks: int, descriptors: list[int]) -> None:
         """Ask for a session whose child holds the first three of `descriptors`; the last is its report.

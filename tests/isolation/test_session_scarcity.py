@@ -2,12 +2,14 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,31 @@ def test_without_descriptors_opening_is_refused_and_nothing_is_lost(form: str, t
     assert outcomes[-2:] == ["finished", "1"]
     assert set(outcomes[:-1]) <= {"refused", "finished", "infrastructure_error"}
     assert lost == 0
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """More than 1024 of them are open, so that every new one has a number beyond what select(2) takes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip("this user may not open so many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    with ExitStack() as held:
+        for _ in range(1100):
+            held.callback(os.close, os.dup(2))
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("form", ALL)
+@pytest.mark.usefixtures("many_descriptors")
+def test_descriptors_with_large_numbers_do_as_well(form: str, new_sandbox: Callable[..., Sandbox]) -> None:
+    with BlockingSandbox(new_sandbox(form)) as box, box.open() as one, box.open() as other:
+        one.execute("x = 1")
+        one.put_files({"a": "1"})
+        assert one.execute("import time\ntime.sleep(60)", wall_seconds=0.1).outcome == "timed_out"
+        assert (one.execute("x").result, other.execute("'x' in globals()").result) == ("1", "False")
+        assert one.get_files().files == {"a": b"1"}
 
 
 def started_by(act: Callable[[], object]) -> list[int]:

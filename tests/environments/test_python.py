@@ -78,7 +78,7 @@ async def test_names_stay_within_an_episode_and_reset_gives_a_fresh_interpreter(
 
 
 async def test_errors_exits_and_limits_are_told_in_detail_and_the_episode_goes_on(playing):
-    async with playing(step_seconds=0.5, output_bytes=2000, reward="error_free") as instance:
+    async with playing(step_seconds=3, output_bytes=2000, reward="error_free") as instance:
         await instance.reset()
         raised = await instance.step({"code": "def f():\n    return 1 / 0\nf()"})
         error = raised.observation.error

@@ -6,7 +6,7 @@ line, so that a policy under training cannot learn the answers from its feedback
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field
@@ -23,6 +23,7 @@ from prismenv import (
 
 from ._flow import PYTHON, ChallengeFlow
 from ._problem import Brief, Problem, ProblemEnded, concepts_of, difficulty_of, number_of, texts_of
+from ._shares import NO_REWARD_FAULTS, Shares, counts_told
 
 MOST_ATTEMPTS = 100
 CONCEPTS = (
@@ -39,7 +40,6 @@ CONCEPTS = (
 )
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
 RewardRule = Literal["all_or_nothing", "share", "shaped"]
-_NO_REWARD_FAULTS = ("tests", "environment", "infrastructure")  # nothing was learnt of the program
 PROMPT = (
     "You are given a programming problem. Answer with one complete Python program that solves it. It is judged by tests"
     " that you do not see; after each attempt you are told how many of them passed. You have a limited number of"
@@ -93,13 +93,13 @@ class ChallengeState(State):
 
 @dataclass(slots=True)
 class _Played:
-    """The episode that runs. `measured`: a program was judged; `most_tests`: the most that a verdict counted."""
+    """The episode that runs. `measured`: a program was judged."""
 
     problem: Problem
     state: ChallengeState
     agents: AsyncExitStack
     measured: bool = False
-    most_tests: int = 0
+    shares: Shares = field(default_factory=Shares)
 
 
 class ChallengeEpisodes(ChallengeFlow):
@@ -162,7 +162,7 @@ class ChallengeEpisodes(ChallengeFlow):
             self._record(problem, None, output=str(end), fault=end.fault)
             return self._unmeasured(played, "no_verdict")
         state.step_count += 1
-        if verdict.fault in _NO_REWARD_FAULTS:
+        if verdict.fault in NO_REWARD_FAULTS:
             self._record(problem, verdict)
             return self._unmeasured(played, verdict.outcome)
         state.attempts_left -= 1
@@ -214,7 +214,7 @@ class ChallengeEpisodes(ChallengeFlow):
     def _rewarded(self, played: _Played, verdict: Verdict) -> float:
         """The reward of a step by the configuration's rule. Gains in the share add up to the best share."""
         state = played.state
-        share = _share(played, verdict)
+        share = played.shares.of(verdict)
         gain = max(0.0, share - state.best_share)
         state.best_share = max(state.best_share, share)
         played.measured = True
@@ -233,29 +233,14 @@ class ChallengeEpisodes(ChallengeFlow):
         )
 
 
-def _share(played: _Played, verdict: Verdict) -> float:
-    """The share of tests that passed: 1 for a program that passes and less for any other.
-
-    A program that ends its run early leaves tests uncounted; they are known from the attempts before it.
-    """
-    if verdict.success:
-        return 1.0
-    if verdict.outcome == "forgery_attempt":
-        return 0.0
-    total = verdict.tests_passed_num + verdict.tests_failed_num + verdict.tests_errored_num
-    played.most_tests = max(played.most_tests, total, verdict.tests_passed_num + 1)
-    return verdict.tests_passed_num / played.most_tests
-
-
 def _observed(played: _Played, verdict: Verdict, reward: float) -> ChallengeObservation:
     state = played.state
     passed, failed, errored = verdict.tests_passed_num, verdict.tests_failed_num, verdict.tests_errored_num
-    told = f"{passed} tests passed, {failed} failed, {errored} errored. Outcome: {verdict.outcome}."
     ends = verdict.success or state.attempts_left == 0
     again = "" if ends else f" Attempts left: {state.attempts_left}."
     return ChallengeObservation(
         problem_statement=state.problem_statement,
-        feedback=f"{told}{again}",
+        feedback=f"{counts_told(verdict)}{again}",
         outcome=verdict.outcome,
         success=verdict.success,
         tests_passed=passed,

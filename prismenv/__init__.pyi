@@ -13,6 +13,7 @@ from prismenv.contracts.episode import StepResult as StepResult
 from prismenv.contracts.handle import AgentHandle as AgentHandle
 from prismenv.contracts.handle import Crew as Crew
 from prismenv.contracts.hookspecs import hookimpl as hookimpl
+from prismenv.contracts.jailsession import SandboxSession as SandboxSession
 from prismenv.contracts.phases import PhaseEntry as PhaseEntry
 from prismenv.contracts.phases import PhasePlan as PhasePlan
 from prismenv.contracts.plan import PlannedNode as PlannedNode
@@ -41,6 +42,9 @@ from prismenv.search.tree import TreeNode as TreeNode
 from prismenv.words.chat import ChatMessage as ChatMessage
 from prismenv.words.chat import ChatReply as ChatReply
 from prismenv.words.chat import ChatRequest as ChatRequest
+from prismenv.words.coderesult import CodeError as CodeError
+from prismenv.words.coderesult import CodeResult as CodeResult
+from prismenv.words.coderesult import SessionFiles as SessionFiles
 from prismenv.words.errors import ActionException as ActionException
 from prismenv.words.errors import AgentCommunicationException as AgentCommunicationException
 from prismenv.words.errors import BudgetException as BudgetException

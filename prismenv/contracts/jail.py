@@ -1,9 +1,11 @@
-"""The sandbox contract: judge a solution, run a program."""
+"""The sandbox contract: judge a solution, run a program, keep an interpreter."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Self
 
+from prismenv.contracts.jailsession import SandboxSession
+from prismenv.words.errors import ConfigurationException
 from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
@@ -43,6 +45,20 @@ class Sandbox(ABC):
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
         """Run `program` to its end and say what it printed. It is no verdict."""
+
+    async def open(
+        self,
+        language: str = "python",
+        *,
+        limits: Limits | None = None,  # noqa: ARG002 - one that keeps no sessions refuses
+    ) -> SandboxSession:
+        """Start an interpreter that keeps its state until it is closed, is not used for long, or the sandbox closes.
+
+        ConfigurationException: the language, or this sandbox, has no sessions. SandboxException: no more of them can
+        be open (`sessions_full`), or it cannot be started.
+        """
+        message = f"a sandbox of the kind {self.isolation} keeps no sessions"
+        raise ConfigurationException(message, subject=language, hint="Use `run` for a program that ends.")
 
     @abstractmethod
     async def probe(self) -> Mapping[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 import anyio.to_thread
 
 from prismenv.contracts.folder import OwnFolder
+from prismenv.contracts.jailsession import SandboxSession
 from prismenv.contracts.requests import asked_limits
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
@@ -71,6 +72,13 @@ class Judging(ABC):
     async def run(self, program: str, stdin: str = "", language: str = "python", **limits: Any) -> Execution:
         """Run `program` in the sandbox and say what it printed. It is no verdict."""
         return await self.services.sandbox.run(program, stdin=stdin, language=language, limits=asked_limits(limits))
+
+    async def open_session(self, language: str = "python", **limits: Any) -> SandboxSession:
+        """An interpreter in the sandbox that keeps its state; whoever opens it closes it.
+
+        SandboxException: no more of them can be open, or it cannot be started.
+        """
+        return await self.services.sandbox.open(language, limits=asked_limits(limits))
 
     async def run_script(self, script_path: str | Path) -> tuple[bool, str]:
         """Run a Python file in the sandbox: whether it ended with exit code 0, and what it printed.

@@ -111,6 +111,14 @@ class BudgetSettings(PlainNumbers, FrozenModel):
 IsolationChoice = Literal["auto", "full", "unprivileged", "portable"]
 
 
+class SessionSettings(PlainNumbers, FrozenModel):
+    """How many interpreters of `Sandbox.open` there may be."""
+
+    most: int = Field(default=64, ge=1)  # open at once
+    memory_bytes: int = Field(default=4 * 2**30, ge=16 * 2**20)  # that all open ones may hold together
+    idle_seconds: float = Field(default=1800.0, gt=0)  # one that nobody used for so long is ended
+
+
 class SandboxSettings(FrozenModel):
     """How code is run. `require` refuses to start with a weaker kind than named; None takes what there is."""
 
@@ -118,6 +126,7 @@ class SandboxSettings(FrozenModel):
     require: Isolation | None = None  # the weakest kind that will do
     verdict: VerdictMode = DEFAULT_VERDICT  # split: tests and solution in processes of their own; shared: in one
     limits: dict[str, Any] = Field(default_factory=dict)  # over the language's own limits
+    sessions: SessionSettings = Field(default_factory=SessionSettings)  # interpreters that are kept open
     packages: tuple[str, ...] = ()  # installed packages that solutions and tests may import, as pip names them
     ceiling: Limits | None = None  # None: the host's own
 

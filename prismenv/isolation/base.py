@@ -1,7 +1,6 @@
 """What every kind of sandbox shares: languages, limits, trials, programs, and threads that can be stopped."""
 
 import tempfile
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +9,16 @@ from typing import Any, Self
 import anyio
 import anyio.to_thread
 
+from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.jail import Sandbox
+from prismenv.contracts.jailsession import SandboxSession
+from prismenv.contracts.recipe import SessionSettings
 from prismenv.finding.folders import builtin_workspace
 from prismenv.isolation.building import Build
 from prismenv.isolation.calls import GuestCall, new_nonce
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial
+from prismenv.isolation.errand import Errand
 from prismenv.isolation.folder import private_folder, remove_folder
 from prismenv.isolation.judgement import Finding, Judgement
 from prismenv.isolation.kit import HARNESS, HOST_CEILING, LanguageKit, LanguageShelf
@@ -24,6 +27,7 @@ from prismenv.isolation.packages import PackageSet, find_packages
 from prismenv.isolation.probe import probe_sandbox
 from prismenv.isolation.programs import Program, Programs, Start, unbuilt
 from prismenv.isolation.promises import keep_promises
+from prismenv.isolation.sessionkeeper import SessionKeeper, StartedSession
 from prismenv.isolation.source import Source
 from prismenv.isolation.testtrial import TestTrial
 from prismenv.isolation.transcript import SolutionTalk, Transcript
@@ -40,9 +44,10 @@ class GuestSandbox(Sandbox):
     """A sandbox that runs guests. `workers` is how many run at once; `limits` replace single limits of every language
 
     (names of Limits); `ceiling` None means HOST_CEILING; `verdict` is how it judges where nobody says otherwise;
-    `packages` are installed ones that solutions and tests may import (ConfigurationException for others);
-    `folder` holds languages, guests and system call profiles, None means those that come with prismenv; `languages` are
-    folders such as a workspace's `sandbox`, whose languages are there too, the first one's before all others.
+    `packages` are installed ones that solutions and tests may import (ConfigurationException for others); `sessions`
+    keeps those of `open`, None: with the usual settings; `folder` holds languages, guests and system call profiles,
+    None means those that come with prismenv; `languages` are folders such as a workspace's `sandbox`, whose languages
+    are there too, the first one's before all others.
     """
 
     def __init__(  # noqa: PLR0913 - what a recipe says of it
@@ -55,10 +60,12 @@ class GuestSandbox(Sandbox):
         folder: Path | None = None,
         packages: Sequence[str] = (),
         languages: Sequence[Path] = (),
+        sessions: SessionKeeper | None = None,
     ) -> None:
         self.workers = workers
         self.ceiling = ceiling or HOST_CEILING
         self.verdict = verdict
+        self._sessions = sessions or SessionKeeper(SessionSettings(), SystemClock())
         self._folder = folder or builtin_workspace().root / "sandbox"
         self._root: Path | None = None
         self._packages = find_packages(packages) if packages else PackageSet()
@@ -79,6 +86,7 @@ class GuestSandbox(Sandbox):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._sessions.close()
         root, self._root = self._root, None
         if root is not None:
             remove_folder(root)
@@ -129,6 +137,18 @@ class GuestSandbox(Sandbox):
         with private_folder(self._open_root()) as folder:
             checks = await probe_sandbox(self, self._language(HARNESS).profile.probe)
             return {**checks, **await keep_promises(self, folder)}
+
+    async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
+        kit = self._language(language)
+        if kit.guest.session is None or language != HARNESS:
+            raise ConfigurationException(f"the language {language} has no sessions", subject=language)
+        self._open_root()
+        allowed, nonce = self._allowed(kit, limits), new_nonce()
+
+        def start() -> StartedSession:
+            return self._start_session(kit, nonce, allowed)
+
+        return await self._sessions.open(start, nonce, language, allowed, self.ceiling)
 
     async def _judge_cases(self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
         """Judge the solution as a program, by its cases of input and output."""
@@ -199,24 +219,17 @@ class GuestSandbox(Sandbox):
         Cancelling the caller ends them, and returns only when nothing of them is left.
         """
 
+    @abstractmethod
+    def _start_session(self, kit: LanguageKit, nonce: str, limits: Limits) -> StartedSession:
+        """In a thread: begin a session. SandboxException, OSError when it cannot be begun."""
+
     async def _in_thread(self, work: Callable[[StopSignal], Ending]) -> Ending:
         """Do blocking `work` in a thread that is told to stop when the caller is cancelled."""
-        try:
-            stop = StopSignal()
-        except OSError as error:
-            return Ending(message=f"the sandbox could not work: {error}")
+        return await Errand(work, _broken, self._threads).run()
 
-        errand = _Errand(work, stop)
-        try:
-            return await anyio.to_thread.run_sync(errand.run, abandon_on_cancel=True, limiter=self._threads)
-        except anyio.get_cancelled_exc_class():
-            if errand.has_begun():
-                stop.set()
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(errand.done.wait, limiter=anyio.CapacityLimiter(1))
-            raise
-        finally:
-            stop.close()
+
+def _broken(message: str) -> Ending:
+    return Ending(message=f"the sandbox could not work: {message}")
 
 
 def _program(kit: LanguageKit, source: Source) -> Program:
@@ -236,28 +249,3 @@ def _split_calls(payload: dict[str, Any], transcript: Transcript) -> list[GuestC
         GuestCall("split_judge", {**payload, "solution": shown, "files": {}}, transcript),
         GuestCall("split_solution", {**given, "nonce": nonce}, SolutionTalk(nonce)),
     ]
-
-
-class _Errand:
-    """Work for a thread, of which it is always known whether it was begun."""
-
-    def __init__(self, work: Callable[[StopSignal], Ending], stop: StopSignal) -> None:
-        self._work = work
-        self._stop = stop
-        self._turn = threading.Lock()
-        self.done = threading.Event()
-
-    def has_begun(self) -> bool:
-        """Whether the thread works on it; if not it never will."""
-        return not self._turn.acquire(blocking=False)
-
-    def run(self) -> Ending:
-        """In the thread."""
-        if not self._turn.acquire(blocking=False):
-            return Ending(message="the caller had left")
-        try:
-            return self._work(self._stop)
-        except OSError as error:  # a full disk, no descriptors left: the machine's fault, not the candidate's
-            return Ending(message=f"the sandbox could not work: {error}")
-        finally:
-            self.done.set()

@@ -5,21 +5,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.recipe import SandboxSettings
 from prismenv.isolation.jailed import JailedSandbox
 from prismenv.isolation.kinds import available_kinds, best_form
 from prismenv.isolation.portable import PortableSandbox
+from prismenv.isolation.sessionkeeper import SessionKeeper
 from prismenv.words.errors import SandboxException
 from prismenv.words.verdict import Isolation
 
 STRONGEST_FIRST: tuple[Isolation, ...] = ("full", "unprivileged", "portable")
 
 
-def open_sandbox(settings: SandboxSettings, workers: int | None, *, languages: Sequence[Path] = ()) -> Sandbox:
+def open_sandbox(
+    settings: SandboxSettings, workers: int | None, clock: Clock | None = None, *, languages: Sequence[Path] = ()
+) -> Sandbox:
     """The strongest sandbox that there is, or the one that is asked for. `workers` None: one for each processor.
 
-    `languages` are folders `sandbox` of workspaces, whose languages come before those that prismenv brings.
+    `clock` None: the system's, by which idle sessions end. `languages` are folders `sandbox` of workspaces, whose
+    languages come before those that prismenv brings.
 
     SandboxException when the kind that is asked for is not there, or `require` names a stronger one than it would be;
     ConfigurationException for a wrong limit, or a package that is not installed.
@@ -36,6 +41,7 @@ def open_sandbox(settings: SandboxSettings, workers: int | None, *, languages: S
         "verdict": settings.verdict,
         "packages": settings.packages,
         "languages": languages,
+        "sessions": SessionKeeper(settings.sessions, clock or SystemClock()),
     }
     if form is None:
         return PortableSandbox(count, settings.ceiling, **options)

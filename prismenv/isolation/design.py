@@ -51,7 +51,7 @@ def _design(
         **shared,
         "warm_modules": list(guest.warm.modules) if warm else [],
         "warm_parts": [name for name in guest.warm.parts if name in parts.parts] if warm else [],
-        "rehearsals": list(guest.warm.rehearsals) if warm else [],
+        "rehearsals": list(guest.warm.rehearsals) if warm and side != "session" else [],
         "on_demand": list(parts.on_demand) if warm else [],
     }
     command = profile.filled(guest.start, boot=BOOT)

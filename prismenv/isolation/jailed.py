@@ -18,16 +18,19 @@ from prismenv.isolation.base import GuestSandbox
 from prismenv.isolation.bridge import bridges
 from prismenv.isolation.bundle import chunk
 from prismenv.isolation.calls import GuestCall
+from prismenv.isolation.cgroups import GroupTrees
 from prismenv.isolation.design import KIND_OF, Form, with_packages, zygote_designs
 from prismenv.isolation.folder import private_folder
-from prismenv.isolation.kit import HARNESS, LanguageKit
+from prismenv.isolation.kit import LanguageKit
 from prismenv.isolation.language import SIDE_OF, Side
 from prismenv.isolation.launch import Ending, StopSignal
+from prismenv.isolation.sessionkeeper import SessionKeeper, StartedSession
+from prismenv.isolation.sessionzygote import JailedSession, SessionZygote, SessionZygotes
 from prismenv.isolation.supervisor import Supervisor
 from prismenv.isolation.toolshed import ToolShed
 from prismenv.isolation.watched import Watched
-from prismenv.isolation.worker import Worker, WorkerPair
-from prismenv.isolation.zygote import RunRequest, ZygoteLostError
+from prismenv.isolation.worker import Worker, WorkerPair, take_holdings
+from prismenv.isolation.zygote import RunRequest, ZygoteDesign, ZygoteLostError
 from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
@@ -49,6 +52,7 @@ class JailedSandbox(GuestSandbox):
         folder: Path | None = None,
         packages: Sequence[str] = (),
         languages: Sequence[Path] = (),
+        sessions: SessionKeeper | None = None,
         form: Form = "full",
     ) -> None:
         self.isolation = KIND_OF[form]
@@ -61,8 +65,10 @@ class JailedSandbox(GuestSandbox):
             folder=folder,
             packages=packages,
             languages=languages,
+            sessions=sessions,
         )
         self._tools = ToolShed(form, self._shelf_of_languages, self._new_place)
+        self._session_zygotes = SessionZygotes(self._new_session_zygote)
         self._idle: deque[WorkerPair] = deque()
         self._all: list[Worker] = []
 
@@ -76,26 +82,38 @@ class JailedSandbox(GuestSandbox):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._sessions.close()
         workers, self._all = self._all, []
         self._idle.clear()
         with anyio.CancelScope(shield=True):
-            await _all_at_once([worker.close for worker in [*workers, *self._tools.emptied()]])
+            closing = [worker.close for worker in [*workers, *self._tools.emptied()]]
+            await _all_at_once([*closing, self._session_zygotes.close])
         await super().__aexit__()
 
     async def _start_workers(self) -> None:
-        profile = self._language(HARNESS).profile
         sides: tuple[Side, Side] = ("judge", "solution")
-        packages, shelf = self._packages, self._shelf()
-        designs = {
-            side: with_packages(design, packages, shelf)
-            for side, design in zygote_designs(profile, self._folder, self.form, sides).items()
-        }
+        designs = self._designs(sides)
         for _ in range(self.workers):
             self._all.extend(Worker(designs[side], self._new_place(), self.form) for side in sides)
         failed = await _all_at_once([worker.zygote for worker in self._all])
         if failed:
             raise failed[0]
         self._idle.extend(map(WorkerPair, self._all[::2], self._all[1::2]))
+
+    def _designs(self, sides: Sequence[Side]) -> dict[Side, ZygoteDesign]:
+        profile, packages, shelf = self._language("python").profile, self._packages, self._shelf()
+        designs = zygote_designs(profile, self._folder, self.form, sides)
+        return {side: with_packages(design, packages, shelf) for side, design in designs.items()}
+
+    def _new_session_zygote(self) -> SessionZygote:
+        return SessionZygote(self._designs(["session"])["session"], self._new_place(), None, GroupTrees())
+
+    def _start_session(self, kit: LanguageKit, nonce: str, limits: Limits) -> StartedSession:
+        outside = ExitStack() if self.form == "alone" else None
+        folder = (outside or ExitStack()).enter_context(self._folder_for_run())
+        request = RunRequest(kit.entries["session"], limits, folder, 0, streams_apart=True)
+        guest = JailedSession(self._session_zygotes, request, take_holdings(self.form), outside)
+        return StartedSession(guest, (chunk({"nonce": nonce, "limits": limits.model_dump(), "marker": 0}),))
 
     def _new_place(self) -> Path:
         try:

@@ -52,14 +52,21 @@ class SplitParts(FrozenModel):
     solution: GuestParts
 
 
-Role = Literal["judge", "run", "compile", "split_judge", "split_solution"]
-Side = Literal["judge", "solution"]
+class SessionParts(GuestParts):
+    """The guest of a session; `zygote` is what its zygote has beside the parts of every zygote, its own last."""
+
+    zygote: tuple[str, ...] = Field(min_length=1)
+
+
+Role = Literal["judge", "run", "compile", "split_judge", "split_solution", "session"]
+Side = Literal["judge", "solution", "session"]
 SIDE_OF: Mapping[Role, Side] = {
     "judge": "judge",
     "run": "solution",
     "compile": "solution",
     "split_judge": "judge",
     "split_solution": "solution",
+    "session": "session",
 }
 
 
@@ -67,7 +74,7 @@ class GuestSettings(FrozenModel):
     """How a guest is started, and what it is made of for judging, for running a plain program and for compiling one.
 
     `zygote` is what a process needs that forks guests instead of starting each. `split` None: this language has no
-    split verdict.
+    split verdict; `session` None: it has no sessions.
     """
 
     start: tuple[str, ...]
@@ -75,6 +82,7 @@ class GuestSettings(FrozenModel):
     run: GuestParts
     compile: GuestParts
     split: SplitParts | None = None
+    session: SessionParts | None = None
     zygote: GuestParts
     warm: WarmParts = WarmParts()
 
@@ -83,6 +91,8 @@ class GuestSettings(FrozenModel):
         found: dict[Role, GuestParts] = {"judge": self.judge, "run": self.run, "compile": self.compile}
         if self.split is not None:
             found |= {"split_judge": self.split.judge, "split_solution": self.split.solution}
+        if self.session is not None:
+            found["session"] = self.session
         return found
 
     def tool_zygote_parts(self, role: Role) -> GuestParts:
@@ -92,7 +102,8 @@ class GuestSettings(FrozenModel):
     def zygote_parts(self, side: Side) -> GuestParts:
         """The parts of the zygote of one side, its own last. That of solutions serves no guest that is given tests."""
         served = [parts for role, parts in self.by_role().items() if SIDE_OF[role] == side and role != "compile"]
-        parts = dict.fromkeys(name for each in [*served, self.zygote] for name in each.parts)
+        own = self.session.zygote if self.session is not None and side == "session" else ()
+        parts = dict.fromkeys([*(name for each in [*served, self.zygote] for name in each.parts), *own])
         on_demand = dict.fromkeys(name for each in served for name in each.on_demand)
         return GuestParts(parts=tuple(parts), on_demand=tuple(on_demand))
 

@@ -1,6 +1,7 @@
 """The portable kind of isolation: what every POSIX system gives, fresh guest processes for each judged run."""
 
 import secrets
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -9,13 +10,15 @@ from typing import Any
 
 from prismenv.isolation.base import GuestSandbox
 from prismenv.isolation.bridge import bridges
-from prismenv.isolation.bundle import boot, chunk
+from prismenv.isolation.bundle import BOOT, boot, chunk
 from prismenv.isolation.calls import GuestCall
 from prismenv.isolation.folder import private_folder
 from prismenv.isolation.kit import LanguageKit
 from prismenv.isolation.launch import Ending, StopSignal
 from prismenv.isolation.packages import ONE_THREAD
 from prismenv.isolation.processes import MARK_BASE
+from prismenv.isolation.sessionguest import SpawnedSession
+from prismenv.isolation.sessionkeeper import SessionKeeper, StartedSession
 from prismenv.isolation.spawned import Launch, SpawnedGuest
 from prismenv.isolation.supervisor import Supervisor
 from prismenv.isolation.watched import Watched
@@ -38,6 +41,7 @@ class PortableSandbox(GuestSandbox):
         folder: Path | None = None,
         packages: Sequence[str] = (),
         languages: Sequence[Path] = (),
+        sessions: SessionKeeper | None = None,
     ) -> None:
         super().__init__(
             workers,
@@ -47,14 +51,15 @@ class PortableSandbox(GuestSandbox):
             folder=folder,
             packages=packages,
             languages=languages,
+            sessions=sessions,
         )
+        self._numbering = threading.Lock()
         self._runs = secrets.randbits(24) << 24  # so that the marks of two sandboxes on one machine do not meet
 
     async def _launch(self, kit: LanguageKit, calls: Sequence[GuestCall], limits: Limits) -> Ending:
         root = self._open_root()
-        packages = {"PYTHONPATH": str(self._shelf()), **ONE_THREAD} if self._packages.entries else {}
-        markers = [MARK_BASE + self._runs + number for number in range(1, len(calls) + 1)]
-        self._runs += len(calls)
+        packages = self._package_variables()
+        markers = self._new_markers(len(calls))
 
         def work(stop: StopSignal) -> Ending:
             watched = []
@@ -73,6 +78,26 @@ class PortableSandbox(GuestSandbox):
                 return Supervisor(watched, limits, stop).run()
 
         return await self._in_thread(work)
+
+    def _start_session(self, kit: LanguageKit, nonce: str, limits: Limits) -> StartedSession:
+        (marker,) = self._new_markers(1)
+        command = kit.profile.filled(kit.guest.start, boot=BOOT)
+        environment = {**kit.guest_environment, **self._package_variables()}
+        launch = Launch(command, environment, self._open_root(), marker, streams_apart=True)
+        guest = SpawnedSession(launch, private_folder(self._open_root()))
+        return StartedSession(
+            guest,
+            (kit.bundles["session"].chunk, chunk({"nonce": nonce, "limits": limits.model_dump(), "marker": marker})),
+        )
+
+    def _package_variables(self) -> dict[str, str]:
+        return {"PYTHONPATH": str(self._shelf()), **ONE_THREAD} if self._packages.entries else {}
+
+    def _new_markers(self, count: int) -> list[int]:
+        with self._numbering:
+            markers = [MARK_BASE + self._runs + number for number in range(1, count + 1)]
+            self._runs += count
+        return markers
 
 
 def _launch_of(kit: LanguageKit, call: GuestCall, marker: int, bridge: int | None, folder: Path) -> Launch:

@@ -28,6 +28,16 @@ class ProcessUse:
     resident_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class TaskUse:
+    """What several processes use together; `tasks` are their threads."""
+
+    processes: int
+    tasks: int
+    cpu_seconds: float
+    resident_bytes: int
+
+
 def _read(path: str) -> bytes:
     """What a file of a process says, nothing when it has ended. OSError when this process can open no more files."""
     try:
@@ -84,6 +94,25 @@ def descendants(pid: int) -> list[int]:
         for task in tasks:
             found.extend(map(int, _read(f"/proc/{parent}/task/{task}/children").split()))
     return found
+
+
+def tasks_use(pids: list[int]) -> TaskUse | None:
+    """What these processes use together; None when all of them have ended."""
+    fields = [each for each in (_read(f"/proc/{pid}/stat").rpartition(b")")[2].split() for pid in pids) if _lives(each)]
+    if not fields:
+        return None
+    cpu = sum(int(value) for each in fields for value in each[11:15]) / TICKS
+    resident = sum(int(each[21]) for each in fields) * PAGE_BYTES
+    return TaskUse(len(fields), sum(int(each[17]) for each in fields), cpu, resident)
+
+
+def _lives(fields: list[bytes]) -> bool:
+    return len(fields) >= 22 and fields[0] not in (b"Z", b"X")  # noqa: PLR2004 - the fields up to rss, see proc(5)
+
+
+def tree_use(pid: int) -> TaskUse | None:
+    """What `pid` and all processes below it use together; None when all of them have ended."""
+    return tasks_use(descendants(pid))
 
 
 def kill_run(guest: int, marker: int) -> bool:

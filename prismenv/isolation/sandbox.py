@@ -5,7 +5,9 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
+from prismenv.contracts.clock import Clock
 from prismenv.contracts.jail import Sandbox as SandboxContract
+from prismenv.contracts.jailsession import SandboxSession
 from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
 from prismenv.finding.complaints import describe, dotted
 from prismenv.isolation.choice import open_sandbox
@@ -19,8 +21,9 @@ class Sandbox(SandboxContract):
     """Judges solutions and runs programs, in the strongest isolation that this machine has; see `isolation`.
 
     The arguments are the keys of a recipe's `sandbox` section, and `workers`, how many runs go on at once (None: one
-    for each processor). `limits` and `ceiling` None are the language's and the host's own. SandboxException where the
-    isolation that is asked for or required is not there; ConfigurationException for a wrong argument.
+    for each processor). `limits` and `ceiling` None are the language's and the host's own; `clock` None is the
+    system's, by which idle sessions end. SandboxException where the isolation that is asked for or required is not
+    there; ConfigurationException for a wrong argument.
     """
 
     def __init__(  # noqa: PLR0913 - by keyword
@@ -33,6 +36,8 @@ class Sandbox(SandboxContract):
         packages: Sequence[str] = (),
         ceiling: Limits | None = None,
         workers: int | None = None,
+        sessions: Mapping[str, Any] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationException(f"workers: found {workers}; expected at least 1", subject="workers")
@@ -44,9 +49,10 @@ class Sandbox(SandboxContract):
                 "limits": dict(limits or {}),
                 "packages": packages,
                 "ceiling": ceiling,
+                "sessions": dict(sessions or {}),
             }
         )
-        self._chosen = open_sandbox(settings, workers)
+        self._chosen = open_sandbox(settings, workers, clock)
         self.isolation = self._chosen.isolation
         self.ceiling = self._chosen.ceiling
 
@@ -68,6 +74,9 @@ class Sandbox(SandboxContract):
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
         return await self._chosen.run(program, stdin=stdin, language=language, limits=limits)
+
+    async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
+        return await self._chosen.open(language, limits=limits)
 
     async def probe(self) -> Mapping[str, str]:
         return await self._chosen.probe()

@@ -50,6 +50,11 @@ class SpawnedGuest(Guest):
         self.streams = [stream.fileno() for stream in opened if stream is not None]
         self.exit_descriptor = self._pidfd()
 
+    @property
+    def pid(self) -> int:
+        """The id of its first process."""
+        return self._process.pid
+
     def has_ended(self) -> bool:
         try:
             return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

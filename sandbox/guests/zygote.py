@@ -217,7 +217,7 @@ def offer_packages(path: str, modules: list[str], variables: dict[str, str]) -> 
         __import__(name)
 
 
-def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
+def main(config: dict[str, Any], load: Callable[[str], ModuleType], serving: type[Zygote] = Zygote) -> None:
     """Become a zygote as `config` says, and serve."""
     control = socket(fileno=moved_up(config["control"]))
     kernel = Kernel(config["numbers"])
@@ -246,4 +246,4 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
     except BaseException as error:
         say(control, "broken " + fail("the zygote could not start", error))
         posix._exit(UNJAILED)  # noqa: SLF001 - as above
-    Zygote(control, jail, kernel, load, kept).serve()
+    serving(control, jail, kernel, load, kept).serve()

@@ -72,6 +72,10 @@ class Jail:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
         self._steps: list[Step] = []
 
+    def use_user(self, uid: int | None) -> None:
+        """Have the next children that are prepared for become this user; None: they keep theirs."""
+        self._uid = uid
+
     def begin(self) -> None:
         """Put on this zygote, for good, what its children inherit: only they have what is not theirs taken away."""
         controlling(PR_SET_NO_NEW_PRIVS, 1)()

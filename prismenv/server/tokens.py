@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from prismenv.contracts.keys import KeySource
-from prismenv.sessions.keys import read_key
+from prismenv.network.keys import read_key
 from prismenv.words.errors import ConfigurationException
 
 ANYBODY = ""  # the owner where no token is asked for

@@ -18,10 +18,10 @@ import anyio
 from loguru import logger
 
 from prismenv.contracts.clock import Clock
+from prismenv.network.connections import Broken, HttpConnections, NotConnected, Request, Response, TooLong, TooSlow
+from prismenv.network.retry import RetryPolicy, retry_after
+from prismenv.network.secret import Secret
 from prismenv.sessions.answer import excerpt
-from prismenv.sessions.connections import Broken, HttpConnections, NotConnected, Request, Response, TooLong, TooSlow
-from prismenv.sessions.retry import RetryPolicy, retry_after
-from prismenv.sessions.secret import Secret
 from prismenv.words.errors import (
     AgentCommunicationException,
     ConfigurationException,

@@ -17,6 +17,7 @@ LAYERS = {
     "finding": 2,
     "answers": 3,
     "scoring": 3,
+    "network": 3,
     "search": 3,
     "isolation": 4,
     "sessions": 4,

@@ -38,6 +38,7 @@ COMMANDS = {
     "agents": ("prismenv.cli.agents", "List, show and check agent files."),
     "serve": ("prismenv.cli.serve", "Serve environments over OpenEnv's protocol and PrismBench's."),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),
+    "sandbox": ("prismenv.cli.sandbox", "The sandbox by itself: serve it to other machines."),
     "init": ("prismenv.cli.scaffold", "Make a workspace with one small example of each kind."),
     "eject": ("prismenv.cli.scaffold", "Copy a built-in environment, agent or recipe into the workspace."),
     "doctor": ("prismenv.cli.doctor", "Check Python, workspaces, plugins, sandbox, store and disk."),

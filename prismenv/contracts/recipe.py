@@ -111,7 +111,11 @@ IsolationChoice = Literal["auto", "full", "unprivileged", "portable"]
 
 
 class SandboxSettings(FrozenModel):
-    """How code is run. `require` refuses to start with a weaker kind than named; None takes what there is."""
+    """How code is run. `require` refuses to start with a weaker kind than named; None takes what there is.
+
+    With `url` it is run by `prismenv sandbox serve` there: `isolation` and `require` then speak of that machine, and
+    `ceiling` is its owner's alone.
+    """
 
     isolation: IsolationChoice = "auto"  # auto: the strongest that there is
     require: Isolation | None = None  # the weakest kind that will do
@@ -119,6 +123,9 @@ class SandboxSettings(FrozenModel):
     limits: dict[str, Any] = Field(default_factory=dict)  # over the language's own limits
     packages: tuple[str, ...] = ()  # installed packages that solutions and tests may import, as pip names them
     ceiling: Limits | None = None  # None: the host's own
+    url: str | None = None  # the address of a sandbox's service, such as http://host:8020; None: this machine's own
+    token: KeySource | None = None  # where the service's bearer token is, not the token
+    timeout_seconds: Annotated[float, BeforeValidator(number_only)] = Field(default=1800.0, gt=0)  # for one call to it
 
 
 class ConcurrencySettings(PlainNumbers, FrozenModel):

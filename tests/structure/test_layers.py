@@ -41,6 +41,7 @@ OPTIONAL |= {"prismenv.server", "prismenv.server.limits", "prismenv.server.token
 OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
 OPTIONAL |= {"websockets.asyncio.client", "websockets.exceptions"}
 OPTIONAL |= {"prismenv.server.environments", "prismenv.server.environments.limits"}
+OPTIONAL |= {"prismenv.server.sandboxes", "prismenv.server.sandboxes.limits"}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

@@ -22,9 +22,9 @@ from prismenv.contracts.face import EpisodeTypes
 from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
+from prismenv.server.admission import Admission
 from prismenv.server.application import answered, fault, no_such_thing, while_there
 from prismenv.server.body import read_body
-from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.challenges import ChallengeRunner
 from prismenv.server.environments.health import EnvironmentHealth, overall
 from prismenv.server.environments.limits import WireLimits

@@ -14,7 +14,7 @@ import uvicorn
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
-from prismenv.server.environments.admission import Admission
+from prismenv.server.admission import Admission
 from prismenv.server.environments.application import EnvironmentApplication
 from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits

@@ -4,7 +4,7 @@
 
 Prints one JSON document: median latency of one call in process and through the service, with split and shared verdicts;
 judged runs per second with a worker for each processor, in process, call by call and in batches; and, with a sandbox
-that judges nothing, the CPU milliseconds that a call costs the service and its client, and its round trip: the share that the
+that judges nothing, the CPU milliseconds that a call costs the service and its client, and its round trip: what the
 service adds.
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.recipe import SandboxSettings
+from prismenv.isolation.docker import DockerSandbox
 from prismenv.isolation.jailed import JailedSandbox
 from prismenv.isolation.kinds import available_kinds, best_form
 from prismenv.isolation.portable import PortableSandbox
@@ -38,18 +39,21 @@ def open_sandbox(
         raise ConfigurationException("sandbox.token: it is for the service at sandbox.url, and there is none").at(
             "sandbox", "token"
         )
+    count = workers or usual_workers()
+    options: dict[str, Any] = {"limits": settings.limits, "verdict": settings.verdict, "packages": settings.packages}
+    if settings.isolation == "docker":
+        if settings.require is not None and is_weaker("docker", settings.require):
+            raise _refusal(settings.require, "is required", chosen="docker")
+        return DockerSandbox(count, settings.ceiling, docker=settings.docker, **options)
     wanted = settings.isolation
-    kind = next(kind for kind in STRONGEST_FIRST if _is_there(kind)) if wanted == "auto" else wanted
+    kind = (
+        next(kind for kind in STRONGEST_FIRST if kind != "docker" and _is_there(kind)) if wanted == "auto" else wanted
+    )
     if not _is_there(kind):
         raise _refusal(kind, "is asked for")
     if settings.require is not None and is_weaker(kind, settings.require):
         raise _refusal(settings.require, "is required", chosen=kind)
-    count, form = workers or usual_workers(), best_form(kind)
-    options: dict[str, Any] = {
-        "limits": settings.limits,
-        "verdict": settings.verdict,
-        "packages": settings.packages,
-    }
+    form = best_form(kind)
     if form is None:
         return PortableSandbox(count, settings.ceiling, **options)
     return JailedSandbox(count, settings.ceiling, **options, form=form)

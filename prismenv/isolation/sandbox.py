@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from prismenv.contracts.jail import Sandbox as SandboxContract
 from prismenv.contracts.keys import KeySource
-from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
+from prismenv.contracts.recipe import DockerSettings, IsolationChoice, SandboxSettings
 from prismenv.finding.complaints import describe, dotted
 from prismenv.isolation.choice import open_sandbox
 from prismenv.words.errors import ConfigurationException
@@ -40,6 +40,7 @@ class Sandbox(SandboxContract):
         workers: int | None = None,
         url: str | None = None,
         token: KeySource | Mapping[str, str] | None = None,
+        docker: DockerSettings | Mapping[str, Any] | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationException(f"workers: found {workers}; expected at least 1", subject="workers")
@@ -53,6 +54,7 @@ class Sandbox(SandboxContract):
                 "ceiling": ceiling,
                 "url": url,
                 "token": token,
+                "docker": docker or DockerSettings(),
             }
         )
         self._chosen = open_sandbox(settings, workers)

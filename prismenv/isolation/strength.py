@@ -2,7 +2,7 @@
 
 from prismenv.words.verdict import Isolation
 
-STRONGEST_FIRST: tuple[Isolation, ...] = ("full", "unprivileged", "portable")
+STRONGEST_FIRST: tuple[Isolation, ...] = ("full", "unprivileged", "docker", "portable")
 
 
 def is_weaker(kind: Isolation, than: Isolation) -> bool:

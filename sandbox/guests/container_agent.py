@@ -267,7 +267,9 @@ def _remove_semaphores(number: int, command: int, _: Any) -> None:
 
 
 def main(path: str) -> NoReturn:
-    """Connect to the parent and serve it."""
+    """Connect to the parent and serve it. Nowhere but as the first process: it kills all others that it can see."""
+    if os.getpid() != 1:
+        sys.exit("this is the first process of a container, or nothing")
     _library.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     control.connect(path)

@@ -42,7 +42,7 @@ class ContainerLostError(Exception):
 class ContainerDesign:
     """What every container of a sandbox is made of: the image, how its Python is called, who its runs are.
 
-    `agent` is the source of its first process; `command`, `environment` and `filter`, of system calls, those of guests.
+    `agent` is the source of its first process; `command`, `environment` and `filters` are those of guests.
     """
 
     image: str
@@ -53,7 +53,7 @@ class ContainerDesign:
     agent: str
     command: Sequence[str]
     environment: Mapping[str, str]
-    filter: bytes
+    filters: Sequence[bytes]
     start_seconds: float
 
     def settings(self, folder: Path, limits: Mapping[str, int]) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Container:
             )
         self.python = os.fsdecode(bytes.fromhex(words[3]))
         told: dict[str, Any] = {"command": list(self._design.command), "environment": dict(self._design.environment)}
-        told["filter"] = self._design.filter.hex()
+        told["filters"] = [each.hex() for each in self._design.filters]
         self._socket.send(f"serve {json.dumps(told)}".encode())
 
     def _explained(self, error: SandboxException) -> SandboxException:

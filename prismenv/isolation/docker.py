@@ -26,7 +26,7 @@ from prismenv.isolation.container import LABEL, Container, ContainerDesign, Cont
 from prismenv.isolation.engine import Engine, socket_path
 from prismenv.isolation.language import SIDE_OF, base_interpreter
 from prismenv.isolation.launch import Ending, StopSignal
-from prismenv.isolation.seccomp import filter_program, load_profile
+from prismenv.isolation.seccomp import filter_programs, load_profile
 from prismenv.isolation.supervisor import Supervisor
 from prismenv.isolation.watched import Watched
 from prismenv.words.errors import ConfigurationException, SandboxException
@@ -152,6 +152,7 @@ class DockerSandbox(GuestSandbox):
     def _design(self, kit: LanguageKit) -> ContainerDesign:
         command = [_named(word, "{python}") for word in kit.profile.filled(kit.profile.guest.start, boot=boot(None))]
         settings, calls = self._docker, load_profile(kit.profile.seccomp, self._folder / "seccomp")
+        filters = filter_programs(calls, platform.machine())
         return ContainerDesign(
             image=settings.image,
             python=settings.python,
@@ -161,7 +162,7 @@ class DockerSandbox(GuestSandbox):
             agent=(self._folder / "guests" / "container_agent.py").read_text(encoding="utf-8"),
             command=command,
             environment={**kit.profile.environment, "HOME": "/tmp", "TMPDIR": "/tmp"},  # noqa: S108 - the container's
-            filter=filter_program(calls, platform.machine(), alone=False),
+            filters=(filters.lasting, filters.own),
             start_seconds=settings.start_seconds,
         )
 

@@ -10,7 +10,7 @@ written is emptied, before `ended` is said. What cannot be emptied ends the cont
 All processes have the same user. This one cannot be traced, nor its memory read: it is not dumpable; and no signal from
 its own namespace kills the first process of it.
 
-Words in: `serve JSON` (command, with `{python}` for this interpreter, environment, filter), `kill`, `uses`, and `run
+Words in: `serve JSON` (command, with `{python}` for this interpreter, environment, filters), `kill`, `uses`, and `run
 NUMBER` with descriptors for 0, 1, 2 and maybe 3. Words out: `ready MAGIC VERSION PYTHON`, `using CPU:BYTES ...`,
 `ended NUMBER STATUS CPU_SECONDS PEAK_BYTES`, `broken WHY`.
 """
@@ -51,7 +51,7 @@ class Agent:
         self._control = control
         self._command: list[str] = []
         self._environment: dict[str, str] = {}
-        self._filter = b""
+        self._filters: list[bytes] = []
         self._number = 0
         self._main = 0
         self._status = 0
@@ -86,7 +86,7 @@ class Agent:
         if word == "serve":
             told = json.loads(rest)
             self._command = [sys.executable if each == "{python}" else each for each in told["command"]]
-            self._environment, self._filter = told["environment"], bytes.fromhex(told["filter"])
+            self._environment, self._filters = told["environment"], [*map(bytes.fromhex, told["filters"])]
         elif word == "run":
             self._start(int(rest), descriptors)
         elif word == "kill" and self._main:
@@ -119,9 +119,9 @@ class Agent:
             os.dup2(each, number)
         os.closerange(len(high), ABOVE)
         os.chdir(PLACES[0])
-        if self._filter:
-            code = ctypes.create_string_buffer(self._filter, len(self._filter))
-            program = struct.pack("@HP", len(self._filter) // 8, ctypes.addressof(code))
+        for code in self._filters:
+            kept = ctypes.create_string_buffer(code, len(code))
+            program = struct.pack("@HP", len(code) // 8, ctypes.addressof(kept))
             if _library.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
                 raise OSError("the filter of system calls was refused")
         os.execve(self._command[0], self._command, self._environment)

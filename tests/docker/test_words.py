@@ -74,7 +74,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
     def open_one(script: Mapping[str, str | None], *, out_of_memory: bool = False) -> tuple[Container, PlayedEngine]:
         engine = PlayedEngine("/nowhere").play(script, out_of_memory)
-        design = ContainerDesign("image", "python3", "7:8", 1.5, 2**20, "agent", ["{python}"], {"A": "b"}, b"", 10.0)
+        design = ContainerDesign("image", "python3", "7:8", 1.5, 2**20, "agent", ["{python}"], {"A": "b"}, (), 10.0)
         place = tmp_path / f"place-{len(made)}"
         place.mkdir()
         made.append(Container(engine, design, place))

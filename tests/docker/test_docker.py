@@ -19,7 +19,7 @@ from prismenv.isolation.attacks import filled, load_attacks
 from prismenv.isolation.baits import Baits, laid_baits, processes_with
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.container import LABEL
-from prismenv.isolation.docker import DockerSandbox
+from prismenv.isolation.docker import DockerSandbox, engine_state
 from prismenv.isolation.engine import Engine
 from prismenv.words.verdict import VerdictMode
 
@@ -267,6 +267,12 @@ def test_what_docker_cannot_do_is_refused_before_anything_starts(settings: dict[
 def test_another_language_is_refused_with_the_advice(docker_box: BlockingSandbox) -> None:
     with pytest.raises(ConfigurationException, match="docker isolation judges Python alone, not 'cpp'"):
         docker_box.judge(SOLUTION, TESTS, language="cpp")
+
+
+def test_doctor_says_what_is_missing(engine: Path, tmp_path: Path) -> None:
+    assert "docker pull python:3" in engine_state({"DOCKER_HOST": f"unix://{engine}"})
+    assert "no Docker engine answers" in engine_state({"DOCKER_HOST": f"unix://{tmp_path}/none"})
+    assert "no socket on this machine" in engine_state({"DOCKER_HOST": "tcp://10.0.0.1:2375"})
 
 
 def test_where_there_is_no_engine_that_is_said(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ from prismenv.words.errors import SandboxException as SandboxException
 from prismenv.words.errors import StorageException as StorageException
 from prismenv.words.events import Event as Event
 from prismenv.words.fileset import FileSet as FileSet
+from prismenv.words.judgecase import JudgeCase as JudgeCase
 from prismenv.words.limits import Limits as Limits
 from prismenv.words.nodes import NodeOutcome as NodeOutcome
 from prismenv.words.nodes import NodeRequest as NodeRequest

@@ -14,13 +14,13 @@ import typer
 
 from prismenv.cli.output import print_json, say
 from prismenv.cli.places import JsonOption
-from prismenv.cli.servedrecipe import token_sources
+from prismenv.cli.tokens import token_sources
 from prismenv.conformance.check import Finding, Suite, examine
 from prismenv.conformance.mcp import MCP
 from prismenv.conformance.openenv import OPENENV
 from prismenv.conformance.prismbench import PRISMBENCH
 from prismenv.conformance.wire import Subject, Wire
-from prismenv.sessions.keys import read_key
+from prismenv.network.keys import read_key
 from prismenv.words.errors import ConfigurationException
 
 EPILOG = """The address is what a client of the protocol is given. The checks open sessions and take steps; those of

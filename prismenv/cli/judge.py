@@ -16,7 +16,9 @@ import typer
 from pydantic import ValidationError
 
 from prismenv.cli.output import print_error, print_json, say
+from prismenv.cli.tokens import token_sources
 from prismenv.contracts.jail import Sandbox
+from prismenv.contracts.keys import KeySource
 from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
 from prismenv.engine.judging import (
     JudgedLine,
@@ -35,6 +37,7 @@ from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
 
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
+SERVICE_CALLS = 16  # at once, of a batch that a service judges
 ALL_PASSED = "All tests passed."  # a report that says no more than the headline
 PASSED, NOT_PASSED, BAD_LINE, INFRASTRUCTURE = 0, 1, 2, 3
 EPILOG = """Exit code: 0 passed, 1 not passed, 2 bad usage, 3 infrastructure; of a batch the highest of its lines.
@@ -52,6 +55,7 @@ Examples:
   prismenv judge project/ tests.py --entry bank/main.py
   prismenv judge solution.py tests.py --file helper.py --file data/rates.txt
   prismenv judge --batch cases.jsonl --json > verdicts.jsonl
+  prismenv judge solution.py tests.py --sandbox-url http://judges:8020 --sandbox-token-variable TOKEN
 """
 
 VerdictOption = Annotated[
@@ -64,6 +68,13 @@ VerdictOption = Annotated[
 PackagesOption = Annotated[
     str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
 ]
+UrlOption = Annotated[
+    str | None, typer.Option(help="Judge where `prismenv sandbox serve` does, such as http://host:8020.")
+]
+TokenVariableOption = Annotated[
+    str | None, typer.Option(help="The variable that holds the bearer token of --sandbox-url.")
+]
+TokenFileOption = Annotated[Path | None, typer.Option(help="The file that holds it, which only you can read.")]
 LanguagesOption = Annotated[
     Path | None,
     typer.Option("--workspace", "-w", help="The workspace with further languages; default: the nearest one upwards."),
@@ -82,7 +93,9 @@ def judge(
     module: Annotated[str | None, typer.Option(help="Another name under which tests import the solution.")] = None,
     entry: Annotated[str | None, typer.Option(help="Of a folder, the file whose names the tests find.")] = None,
     file: Annotated[list[Path] | None, typer.Option(help="One more file of the solution; may be repeated.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Cases judged at once; default: one a processor.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cases judged at once; default: one a processor, 16 of a service.")
+    ] = None,
     isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
         "auto"
     ),
@@ -92,6 +105,9 @@ def judge(
         str | None, typer.Option(help="The solution's language; default: by its file's extension, else python.")
     ] = None,
     workspace: LanguagesOption = None,
+    sandbox_url: UrlOption = None,
+    sandbox_token_variable: TokenVariableOption = None,
+    sandbox_token_file: TokenFileOption = None,
 ) -> None:
     """Judge a solution against its tests, or a file of cases. The verdict is never an exit code of the solution's."""
     folders = user_sandbox(workspace)
@@ -100,6 +116,8 @@ def judge(
         isolation=isolation,
         verdict=verdict or DEFAULT_VERDICT,
         packages=tuple(name for each in packages.split(",") if (name := each.strip())),
+        url=sandbox_url,
+        token=_token(sandbox_token_file, sandbox_token_variable),
     )
     if module is not None:
         check_module(module)
@@ -146,6 +164,13 @@ def _only_verdict(bench: _Bench, tests: Path) -> VerdictMode | None:
     return "shared" if by_program else None
 
 
+def _token(file: Path | None, variable: str | None) -> KeySource | None:
+    found = token_sources([file] if file else None, [variable] if variable is not None else None)
+    if len(found) > 1:
+        raise ConfigurationException("--sandbox-token-variable or --sandbox-token-file: one of the two")
+    return found[0] if found else None
+
+
 def _limits(wall_seconds: float | None, memory_bytes: int | None) -> dict[str, Any]:
     """The limits that were asked for, checked; they come over the language's own."""
     asked = {"wall_seconds": wall_seconds, "memory_bytes": memory_bytes}
@@ -189,7 +214,7 @@ async def _judge_pair(judged: Callable[[Sandbox], Awaitable[Verdict]], name: str
 async def _judge_batch(batch: Path, bench: _Bench, workers: int | None, as_json: bool) -> int:
     """Judge a file of cases; each verdict is written as soon as those before it are."""
     count, worst, passed = 0, PASSED, 0
-    workers = workers or usual_workers()
+    workers = workers or (usual_workers() if bench.settings.url is None else SERVICE_CALLS)
     with _open_batch(batch) as stream:
         async with (
             _opened(bench, workers) as sandbox,

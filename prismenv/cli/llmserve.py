@@ -23,8 +23,8 @@ from prismenv.cli.servedrecipe import (
     TokenFilesOption,
     TokenVariablesOption,
     recipe_to_serve,
-    token_sources,
 )
+from prismenv.cli.tokens import token_sources
 from prismenv.contracts.keys import KeySource
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.composition import keeps_sessions, open_models, with_usual_models

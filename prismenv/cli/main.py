@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "token": ("prismenv.cli.token", "Make a token for a server of environments."),
     "llm": ("prismenv.cli.llm", "The LLM interface by itself: try a role's model, serve all to others."),
+    "sandbox": ("prismenv.cli.sandbox", "The sandbox by itself: serve it to other machines."),
     "init": ("prismenv.cli.scaffold", "Make a workspace with one small example of each kind."),
     "eject": ("prismenv.cli.scaffold", "Copy a built-in environment, agent or recipe into the workspace."),
     "doctor": ("prismenv.cli.doctor", "Check Python, workspaces, plugins, sandbox, store and disk."),

@@ -2,17 +2,15 @@
 
 import os
 import secrets
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
-import anyio.abc
 import typer
 
 from prismenv.cli.drawing import console
-from prismenv.cli.output import print_error, print_json
+from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.servedadmission import (
     HostsOption,
@@ -28,8 +26,9 @@ from prismenv.cli.servedrecipe import (
     TokenFilesOption,
     TokenVariablesOption,
     recipe_to_serve,
-    token_sources,
 )
+from prismenv.cli.stopping import until_told
+from prismenv.cli.tokens import token_sources
 from prismenv.contracts.keys import KeySource
 from prismenv.engine.host.duration import read_duration
 from prismenv.engine.host.host import HostLimits
@@ -148,30 +147,12 @@ async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Addre
         serving.running_environments(hosted, settings) as running,
         anyio.create_task_group() as tasks,
     ):
-        await tasks.start(_until_told, running, tasks.cancel_scope)
+        await tasks.start(until_told, running.stop, tasks.cancel_scope)
         if address.as_json:
             print_json({"event": "serving", "url": running.url, "environments": list(hosted.names)})
         else:
             where = running.url if address.only else f"{running.url}/environments/NAME"
             console().say(f"serving {', '.join(hosted.names)} at {where}")
-
-
-async def _until_told(running: Any, everything: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-    """Return when the server has ended in good order, or at once at the second signal."""
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        task_status.started()
-        async with anyio.create_task_group() as ending:
-            async for _number in received:
-                if running.host.stopping:
-                    everything.cancel()
-                    return
-                print_error("beginning nothing new, and finishing what runs; once more to stop now")
-                ending.start_soon(_stop, running, everything)
-
-
-async def _stop(running: Any, everything: anyio.CancelScope) -> None:
-    await running.stop()
-    everything.cancel()
 
 
 def register(app: typer.Typer, name: str) -> None:

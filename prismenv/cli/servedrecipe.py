@@ -10,11 +10,10 @@ from typing import Annotated
 import typer
 
 from prismenv.cli.changes import located_changes
-from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
+from prismenv.contracts.keys import KeySource
 from prismenv.finding.plugins import providers
 from prismenv.finding.recipes import LoadedRecipe, bare_recipe, load_recipe
 from prismenv.finding.workspace import WorkspaceSet
-from prismenv.words.errors import ConfigurationException
 
 EXTRA = "prismenv[server]"
 SetsOption = Annotated[
@@ -28,16 +27,6 @@ TokenFilesOption = Annotated[
 TokenVariablesOption = Annotated[
     list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
 ]
-
-
-def token_sources(files: Sequence[Path] | None, variables: Sequence[str] | None) -> tuple[KeySource, ...]:
-    """Where the tokens are; ConfigurationException for what names no variable."""
-    if not all(map(names_variable, variables or ())):  # not shown: it may be the token
-        raise ConfigurationException(f"--token-variable: {NO_VARIABLE}", code="bad_key")
-    return (
-        *(KeySource(file=str(path.expanduser().absolute())) for path in files or ()),
-        *(KeySource(variable=name) for name in variables or ()),
-    )
 
 
 def recipe_to_serve(

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from prismenv.sessions.connections import ConnectionTrouble, HttpConnections, Request
+from prismenv.network.connections import ConnectionTrouble, HttpConnections, Request
 from prismenv.words.errors import ConfigurationException, HostException
 
 MOST_BYTES = 16 * 2**20

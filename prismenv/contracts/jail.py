@@ -1,12 +1,15 @@
 """The sandbox contract: judge a solution, run a program, keep an interpreter."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
+import anyio
+
 from prismenv.contracts.jailsession import SandboxSession
-from prismenv.words.errors import ConfigurationException
+from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.fileset import FileSet
+from prismenv.words.judgecase import JudgeCase
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
 
@@ -39,6 +42,39 @@ class Sandbox(ABC):
         the sandbox's own mode; the mode that is asked for is the one that is used. ConfigurationException: the language
         is unknown, or has no such mode.
         """
+
+    async def judge_batch(self, cases: Sequence[JudgeCase]) -> list[Verdict]:
+        """Judge several, as many at once as the sandbox can; the verdicts are in the order of the cases.
+
+        An exception of one, as `judge` raises it, ends them all.
+        """
+        found: dict[int, Verdict] = {}
+        failed: list[EnvironmentException] = []
+
+        async def one(index: int, case: JudgeCase) -> None:
+            try:
+                found[index] = await self.judge_case(case)
+            except EnvironmentException as error:
+                failed.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            for index, case in enumerate(cases):
+                group.start_soon(one, index, case)
+        if failed:
+            raise failed[0]
+        return [found[index] for index in range(len(cases))]
+
+    async def judge_case(self, case: JudgeCase) -> Verdict:
+        """`judge`, of a record."""
+        return await self.judge(
+            case.solution,
+            case.tests,
+            limits=case.limits,
+            module=case.module,
+            language=case.language,
+            verdict=case.verdict,
+        )
 
     @abstractmethod
     async def run(

@@ -1,5 +1,6 @@
 """A recipe: everything that one run is made of."""
 
+import sys
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -8,6 +9,8 @@ from prismenv.contracts.keys import KeySource
 from prismenv.words.limits import Limits
 from prismenv.words.mapping import FrozenModel, PlainNumbers, number_only
 from prismenv.words.verdict import DEFAULT_VERDICT, Isolation, VerdictMode
+
+USUAL_IMAGE = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
 
 
 class LocalInterface(FrozenModel):
@@ -108,7 +111,18 @@ class BudgetSettings(PlainNumbers, FrozenModel):
     cost_usd: float | None = Field(default=None, gt=0)  # a run whose calls name no price fails
 
 
-IsolationChoice = Literal["auto", "full", "unprivileged", "portable"]
+IsolationChoice = Literal["auto", "full", "unprivileged", "docker", "portable"]
+
+
+class DockerSettings(PlainNumbers, FrozenModel):
+    """Where `isolation: docker` finds its engine, and what its containers are. `auto` never takes docker."""
+
+    image: str = USUAL_IMAGE  # one with this Python; it is not fetched: docker pull
+    python: str = "python3"  # what it is called in the image
+    user: str = Field(default="65534:65534", pattern=r"[1-9]\d*:[1-9]\d*")  # who runs there: numbers, never 0
+    cpus: float = Field(default=1.0, gt=0)  # processors that one container may use
+    start_seconds: float = Field(default=30.0, gt=0)  # a container serves by then, or does not fit
+    socket: str | None = None  # the engine's; None: DOCKER_HOST, or /var/run/docker.sock
 
 
 class SessionSettings(PlainNumbers, FrozenModel):
@@ -120,7 +134,11 @@ class SessionSettings(PlainNumbers, FrozenModel):
 
 
 class SandboxSettings(FrozenModel):
-    """How code is run. `require` refuses to start with a weaker kind than named; None takes what there is."""
+    """How code is run. `require` refuses to start with a weaker kind than named; None takes what there is.
+
+    With `url` it is run by `prismenv sandbox serve` there: `isolation` and `require` then speak of that machine, and
+    `ceiling` is its owner's alone.
+    """
 
     isolation: IsolationChoice = "auto"  # auto: the strongest that there is
     require: Isolation | None = None  # the weakest kind that will do
@@ -129,6 +147,10 @@ class SandboxSettings(FrozenModel):
     sessions: SessionSettings = Field(default_factory=SessionSettings)  # interpreters that are kept open
     packages: tuple[str, ...] = ()  # installed packages that solutions and tests may import, as pip names them
     ceiling: Limits | None = None  # None: the host's own
+    url: str | None = None  # the address of a sandbox's service, such as http://host:8020; None: this machine's own
+    token: KeySource | None = None  # where the service's bearer token is, not the token
+    timeout_seconds: Annotated[float, BeforeValidator(number_only)] = Field(default=1800.0, gt=0)  # for one call to it
+    docker: DockerSettings = Field(default_factory=DockerSettings)  # for `isolation: docker`
 
 
 class ConcurrencySettings(PlainNumbers, FrozenModel):

@@ -74,7 +74,7 @@ async def attack_sandbox(
     """
     tried = []
     async with open_sandbox(settings, 1) as sandbox:
-        form = best_form(sandbox.isolation) or "portable"
+        form = best_form(sandbox.isolation) or sandbox.isolation
         with ExitStack() as stack:
             harms = any(attack.family == "harm" and not attack.why_not(form, mode) for attack in attacks)
             baits = stack.enter_context(laid_baits()) if harms else NO_BAITS

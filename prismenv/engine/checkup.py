@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import anyio.to_thread
 import pydantic
 import sqlalchemy
 
@@ -20,6 +21,7 @@ from prismenv.engine.stock import take_stock
 from prismenv.finding.catalog import Catalog
 from prismenv.finding.workspace import WorkspaceSet
 from prismenv.isolation.choice import open_sandbox
+from prismenv.isolation.docker import engine_state
 from prismenv.isolation.kinds import available_kinds
 from prismenv.store.database import open_store
 from prismenv.words.errors import EnvironmentException, StorageException
@@ -102,6 +104,8 @@ async def _sandbox_checks() -> list[Check]:
         Check(f"isolation {kind}", "ok" if state == "ok" else "absent", state)
         for kind, state in available_kinds().items()
     ]
+    docker = await anyio.to_thread.run_sync(engine_state, os.environ)
+    kinds.append(Check("isolation docker", "ok" if docker == "ok" else "absent", docker))
     try:
         async with open_sandbox(SandboxSettings(), 1) as sandbox:
             found = await sandbox.probe()

@@ -86,8 +86,10 @@ async def _enter(stack: AsyncExitStack, recipe: Recipe, workspaces: WorkspaceSet
     answers = given.store.answers if given.store is not None and recipe.cache else None
     resources = CallResources(given.clock, given.folder, load_prices(workspaces), ledger, answers)
     interface = await _open_interface(stack, recipe, workspaces, resources)
-    opened = open_sandbox(recipe.sandbox, recipe.concurrency.sandboxes, languages=workspaces.sandbox_folders())
-    sandbox = await stack.enter_async_context(opened)
+    sandbox = open_sandbox(
+        recipe.sandbox, recipe.concurrency.sandboxes, given.folder, languages=workspaces.sandbox_folders()
+    )
+    await stack.enter_async_context(sandbox)
     return Services(interface, sandbox, given.store, given.clock, given.folder, ledger)
 
 

@@ -1,6 +1,6 @@
 """A sandbox for scripts, which have no event loop."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Self
@@ -12,6 +12,7 @@ from prismenv.contracts.jailsession import SandboxSession
 from prismenv.isolation.sandbox import Sandbox
 from prismenv.words.coderesult import CodeResult, SessionFiles
 from prismenv.words.fileset import FileSet
+from prismenv.words.judgecase import JudgeCase
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation, Verdict, VerdictMode
 
@@ -54,6 +55,10 @@ class BlockingSandbox:
         """Judge `solution` against `tests`, as Sandbox.judge does."""
         judge = partial(self._sandbox.judge, limits=limits, module=module, language=language, verdict=verdict)
         return self._portal.call(judge, solution, tests)
+
+    def judge_batch(self, cases: Sequence[JudgeCase]) -> list[Verdict]:
+        """Judge several at once, as Sandbox.judge_batch does."""
+        return self._portal.call(self._sandbox.judge_batch, cases)
 
     def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None

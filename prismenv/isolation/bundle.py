@@ -11,8 +11,9 @@ from prismenv.isolation.language import GuestParts
 
 # The first line of every guest: reads two chunks from descriptor 0, its own code and the payload. marshal decodes what
 # this process encoded and the other way round never happens. Parts find each other by name while they are loaded, and
-# nobody finds them afterwards. Guests read builtins from a copy of their own: what a
-# solution does to the real ones changes nothing for the harness.
+# nobody finds them afterwards; who asks for one once more is given the same, so that what one part changes in another
+# is changed for all. Guests read builtins from a copy of their own: what a solution does to the real ones changes
+# nothing for the harness.
 BOOT = """
 import builtins, marshal, posix, sys
 own = dict(vars(builtins))
@@ -29,6 +30,8 @@ def take():
             parts = []
     return marshal.loads(b"".join(parts))
 def load(name):
+    if name in parts:
+        return parts[name]
     module = parts[name] = type(sys)(name)
     module.__builtins__ = own
     sys.modules.update(parts)

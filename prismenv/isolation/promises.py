@@ -85,6 +85,7 @@ REMEDIES = {
 BETTER: dict[Isolation, str] = {
     "portable": "run on Linux, where unprivileged isolation needs nothing but user namespaces or Landlock",
     "unprivileged": "full isolation has it (root, with a memory control group)",
+    "docker": "full isolation has it (root, with a memory control group)",
     "full": "this is a fault of the sandbox; please report it",
 }
 NAMESPACES_HAVE_IT = "allow user namespaces to this user"

@@ -8,17 +8,22 @@ from pydantic import ValidationError
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.jail import Sandbox as SandboxContract
 from prismenv.contracts.jailsession import SandboxSession
-from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
+from prismenv.contracts.keys import KeySource
+from prismenv.contracts.recipe import DockerSettings, IsolationChoice, SandboxSettings
 from prismenv.finding.complaints import describe, dotted
 from prismenv.isolation.choice import open_sandbox
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.fileset import FileSet
+from prismenv.words.judgecase import JudgeCase
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Execution, Isolation, Verdict, VerdictMode
 
 
 class Sandbox(SandboxContract):
     """Judges solutions and runs programs, in the strongest isolation that this machine has; see `isolation`.
+
+    With `url` they run where `prismenv sandbox serve` does, `token` being where its bearer token is:
+    `{"variable": NAME}` or `{"file": PATH}`. What `isolation` and `ceiling` are is known once such a one is open.
 
     The arguments are the keys of a recipe's `sandbox` section, and `workers`, how many runs go on at once (None: one
     for each processor). `limits` and `ceiling` None are the language's and the host's own; `clock` None is the
@@ -38,6 +43,9 @@ class Sandbox(SandboxContract):
         workers: int | None = None,
         sessions: Mapping[str, Any] | None = None,
         clock: Clock | None = None,
+        url: str | None = None,
+        token: KeySource | Mapping[str, str] | None = None,
+        docker: DockerSettings | Mapping[str, Any] | None = None,
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationException(f"workers: found {workers}; expected at least 1", subject="workers")
@@ -50,9 +58,12 @@ class Sandbox(SandboxContract):
                 "packages": packages,
                 "ceiling": ceiling,
                 "sessions": dict(sessions or {}),
+                "url": url,
+                "token": token,
+                "docker": docker or DockerSettings(),
             }
         )
-        self._chosen = open_sandbox(settings, workers, clock)
+        self._chosen = open_sandbox(settings, workers, clock=clock)
         self.isolation = self._chosen.isolation
         self.ceiling = self._chosen.ceiling
 
@@ -70,6 +81,9 @@ class Sandbox(SandboxContract):
             solution, tests, limits=limits, module=module, language=language, verdict=verdict
         )
 
+    async def judge_batch(self, cases: Sequence[JudgeCase]) -> list[Verdict]:
+        return await self._chosen.judge_batch(cases)
+
     async def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
@@ -83,6 +97,7 @@ class Sandbox(SandboxContract):
 
     async def __aenter__(self) -> Self:
         await self._chosen.__aenter__()
+        self.isolation, self.ceiling = self._chosen.isolation, self._chosen.ceiling
         return self
 
     async def __aexit__(self, *error: object) -> None:

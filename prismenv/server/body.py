@@ -13,6 +13,12 @@ _DISCARDED = 8  # times the limit: how much of a body that is too large is read 
 
 async def read_body(request: Request, most_bytes: int, seconds: float, *, optional: bool = False) -> dict[str, Any]:
     """The JSON object in the body; Refusal says what is wrong with it. `optional`: none is an empty object."""
+    body = await read_json_bytes(request, most_bytes, seconds, optional=optional)
+    return read_object(body) if body else {}
+
+
+async def read_json_bytes(request: Request, most_bytes: int, seconds: float, *, optional: bool = False) -> bytes:
+    """The body of a request that says it is JSON, whatever it is; empty only where `optional`, or it is empty."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     bodyless = optional and not kind
     if kind != "application/json" and not bodyless:
@@ -31,8 +37,8 @@ async def read_body(request: Request, most_bytes: int, seconds: float, *, option
         raise Refusal(413, "too_large", f"the body is longer than {most_bytes:,} bytes")
     if scope.cancelled_caught:
         raise Refusal(408, "too_slow", "the body did not come in time")
-    if optional and not body:
-        return {}
-    if bodyless:
+    if body and bodyless:
         raise Refusal(415, "wrong_type", "expected Content-Type: application/json")
-    return read_object(bytes(body))
+    if not body and not optional:
+        read_object(b"")  # says what is wrong with it
+    return bytes(body)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prismenv.contracts.keys import KeySource
 from prismenv.finding.tokenfile import Scope, TokenEntry, digest_of, load_tokens
-from prismenv.sessions.keys import read_key
+from prismenv.network.keys import read_key
 from prismenv.words.errors import ConfigurationException
 
 ANYBODY = ""  # the owner where no token is asked for

@@ -9,8 +9,8 @@ from prismenv.contracts.transport import ProviderEntry
 from prismenv.finding.complaints import ABSENT, entry
 from prismenv.finding.workspace import YAML_FILES, WorkspaceSet
 from prismenv.finding.yamlfile import YamlDocument, load_yaml
+from prismenv.network.keys import agent_key
 from prismenv.sessions.agentfile import AgentFile, AgentProblem, examine
-from prismenv.sessions.keys import agent_key
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean, nearest
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from prismenv.sessions.keys import OWN_PARAMS
+from prismenv.network.keys import OWN_PARAMS
 from prismenv.sessions.refusals import Asked, bad_answer
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.jsonkind import json_kind

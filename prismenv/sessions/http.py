@@ -30,12 +30,12 @@ from prismenv.contracts.clock import Clock
 from prismenv.contracts.interface import InterfaceClient
 from prismenv.contracts.recipe import HttpInterface
 from prismenv.contracts.turn import Turn
+from prismenv.network.retry import RetryPolicy
+from prismenv.network.secret import read_secret
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.answer import MAX_ANSWER_BYTES, excerpt, extract, receive
 from prismenv.sessions.full import DIALECT, read_outcome, speaks_full
 from prismenv.sessions.local import RAW_LABEL
-from prismenv.sessions.retry import RetryPolicy
-from prismenv.sessions.secret import read_secret
 from prismenv.sessions.service import Ask, Reply, ServiceConnection
 from prismenv.sessions.template import CompiledTemplate, Question, fit, require_fit, text_of
 from prismenv.words.chat import Answer, TokenWatcher

@@ -3,9 +3,9 @@
 import os
 
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
-from prismenv.sessions.keys import read_key
+from prismenv.network.keys import read_key
+from prismenv.network.secret import Secret
 from prismenv.sessions.litellm_transport import PROVIDER, LitellmTransport
-from prismenv.sessions.secret import Secret
 
 
 def open_litellm(reference: ModelReference, context: ProviderContext) -> ChatTransport:

@@ -14,10 +14,10 @@ import anyio
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.transport import ChatTransport, ModelReference
+from prismenv.network.secret import Secret
 from prismenv.sessions.answer import MAX_ANSWER_BYTES
 from prismenv.sessions.completions import Gathering, read_completion, request_body
 from prismenv.sessions.refusals import Asked, refusal
-from prismenv.sessions.secret import Secret
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException, ConfigurationException
 

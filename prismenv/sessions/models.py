@@ -7,9 +7,9 @@ from typing import Self
 
 from prismenv.contracts.keys import KeySource
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
+from prismenv.network.keys import agent_key
 from prismenv.sessions.agentfile import AgentFile, unknown_role
 from prismenv.sessions.calls.retrying import guarded
-from prismenv.sessions.keys import agent_key
 from prismenv.sessions.references import find_provider, parse_model
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.nearness import nearest

@@ -11,10 +11,10 @@ from functools import partial
 
 from prismenv.contracts.keys import KeySource
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderContext, ProviderEntry
-from prismenv.sessions.keys import read_key
+from prismenv.network.keys import read_key
+from prismenv.network.secret import Secret
 from prismenv.sessions.openai_transport import OpenAITransport, require_library
 from prismenv.sessions.refusals import Asked
-from prismenv.sessions.secret import Secret
 from prismenv.words.errors import ConfigurationException
 
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from prismenv.network.retry import retry_after
+from prismenv.network.secret import Secret
 from prismenv.sessions.answer import excerpt
-from prismenv.sessions.retry import retry_after
-from prismenv.sessions.secret import Secret
 from prismenv.words.errors import AgentCommunicationException
 
 _QUOTA_CODES = frozenset(

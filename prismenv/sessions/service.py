@@ -12,16 +12,16 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import anyio
 from loguru import logger
 
 from prismenv.contracts.clock import Clock
+from prismenv.network.address import check_address
+from prismenv.network.connections import Broken, HttpConnections, NotConnected, Request, Response, TooLong, TooSlow
+from prismenv.network.retry import RetryPolicy, retry_after
+from prismenv.network.secret import Secret
 from prismenv.sessions.answer import excerpt
-from prismenv.sessions.connections import Broken, HttpConnections, NotConnected, Request, Response, TooLong, TooSlow
-from prismenv.sessions.retry import RetryPolicy, retry_after
-from prismenv.sessions.secret import Secret
 from prismenv.words.errors import (
     AgentCommunicationException,
     ConfigurationException,
@@ -37,24 +37,6 @@ _OTHER_REFUSALS = frozenset(range(400, 500)) - {401, 403, *_CODES}
 ACCESS_SECONDS = 5.0
 
 Recover = Callable[[], Awaitable[dict[str, Any] | None]]
-
-
-def check_url(url: str) -> str:
-    """The service's base address without a slash at the end; ConfigurationException where it is none."""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-        secret = "@" in parts.netloc
-    except ValueError:
-        good = secret = False
-    if not good or secret or parts.query or parts.fragment:
-        shown = "the address given" if "@" in url else repr(url)
-        raise ConfigurationException(
-            f"interface.url: {shown} is no service's address; expected http://HOST:PORT or https://HOST/PATH, without "
-            f"user, password, query or fragment",
-            subject="interface.url",
-        )
-    return url.rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +85,7 @@ class ServiceConnection:
     """Speaks to the service at `url`. `max_body_bytes` is the longest answer that is read."""
 
     def __init__(self, url: str, secret: Secret, clock: Clock, retry: RetryPolicy, max_body_bytes: int) -> None:
-        self.url = check_url(url)
+        self.url = check_address(url, "interface.url")
         self._secret = secret
         self._clock = clock
         self._retry = retry

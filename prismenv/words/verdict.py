@@ -22,7 +22,7 @@ Outcome = Literal[
 ]
 CaseOutcome = Literal["passed", "failed", "errored", "skipped", "timed_out", "argument_rewritten"]
 Fault = Literal["none", "candidate", "tests", "environment", "infrastructure"]
-Isolation = Literal["full", "unprivileged", "portable"]
+Isolation = Literal["full", "unprivileged", "docker", "portable"]
 VerdictMode = Literal["split", "shared"]
 DEFAULT_VERDICT: VerdictMode = "split"  # how a sandbox judges unless it, an environment or a call says otherwise
 

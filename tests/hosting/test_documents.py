@@ -11,7 +11,7 @@ from starlette.routing import Route
 from prismenv import Action, BaseEnvironment, EnvironmentConfig, environment_registry
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
-from prismenv.server.environments.admission import Admission
+from prismenv.server.admission import Admission
 from prismenv.server.environments.application import PREFIX, EnvironmentApplication
 from prismenv.server.environments.documents import describe
 from prismenv.server.environments.health import EnvironmentHealth

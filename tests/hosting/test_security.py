@@ -8,9 +8,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from prismenv.finding.tokenfile import TokenEntry, add_token, digest_of, load_tokens
-from prismenv.server.environments.rates import Rates
 from prismenv.server.environments.serving import EnvironmentServeSettings, running_environments
 from prismenv.server.hosts import read_origin
+from prismenv.server.rates import Rates
 from prismenv.server.refusal import Refusal
 from prismenv.server.tokens import read_tokens
 from prismenv.testing.clock import ManualClock

@@ -77,6 +77,15 @@ def test_a_split_verdict_is_not_forged(
     assert after.outcome == "passed", after.output
 
 
+@pytest.mark.parametrize("form", ["portable", "alone"])
+def test_what_stands_in_the_way_of_a_patch_is_in_the_part_that_patches(
+    form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+) -> None:
+    """A fresh guest loaded the part twice, and watched the copy that nobody used."""
+    [attack] = [each for each in load_attacks("forge") if each.name == "the target of monkeypatch is a text"]
+    assert judged(warm_sandbox(form), attack, "split").outcome == "invalid_tests"
+
+
 @pytest.mark.parametrize("form", ["full"])
 @pytest.mark.parametrize("attack", attacks("forge", only=lambda attack: attack.shared))
 def test_what_a_shared_verdict_holds_is_held(

@@ -12,6 +12,7 @@ import pytest
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.recipe import HttpInterface
 from prismenv.contracts.sessions import SessionArchive
+from prismenv.network.retry import RetryPolicy
 from prismenv.server.limits import ServiceLimits
 from prismenv.server.serving import RunningService, Served, ServeSettings, running_service
 from prismenv.server.tokens import Tokens
@@ -20,7 +21,6 @@ from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.keeping import SessionKeeper
 from prismenv.sessions.local import InProcessInterface, LocalTuning
-from prismenv.sessions.retry import RetryPolicy
 from prismenv.store.servicestore import open_service_book
 from prismenv.store.sessionstore import open_sessions
 from prismenv.testing.transport import ScriptedTransport

@@ -9,11 +9,11 @@ import pytest
 
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import HttpInterface
+from prismenv.network.retry import RetryPolicy
 from prismenv.sessions.agentfile import AgentFile
 from prismenv.sessions.calls.retrying import guarded
 from prismenv.sessions.http import HttpInterfaceClient
 from prismenv.sessions.local import InProcessInterface, LocalTuning
-from prismenv.sessions.retry import RetryPolicy
 from prismenv.testing.interface_server import InterfaceServer
 from prismenv.testing.transport import Answers, ScriptedTransport
 

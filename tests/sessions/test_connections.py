@@ -13,7 +13,7 @@ import anyio.streams.tls
 import certifi
 import pytest
 
-from prismenv.sessions.connections import (
+from prismenv.network.connections import (
     KEPT,
     Broken,
     HttpConnections,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismenv.sessions.retry import RetryPolicy, retry_after
+from prismenv.network.retry import RetryPolicy, retry_after
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

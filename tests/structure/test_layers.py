@@ -17,6 +17,7 @@ LAYERS = {
     "finding": 2,
     "answers": 3,
     "scoring": 3,
+    "network": 3,
     "search": 3,
     "isolation": 4,
     "sessions": 4,
@@ -44,6 +45,7 @@ OPTIONAL |= {"prismenv.server", "prismenv.server.hosts", "prismenv.server.limits
 OPTIONAL |= {"prismenv.store.postgres"}  # the same of the extra `postgres`
 OPTIONAL |= {"websockets.asyncio.client", "websockets.exceptions"}
 OPTIONAL |= {"prismenv.server.environments", "prismenv.server.environments.limits"}
+OPTIONAL |= {"prismenv.server.sandboxes", "prismenv.server.sandboxes.limits"}
 FILES = sorted(
     path for path in PACKAGE.rglob("*.py") if "_workspace" not in path.parts and "templates" not in path.parts
 )

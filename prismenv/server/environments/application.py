@@ -23,9 +23,9 @@ from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.finding.tokenfile import Scope
+from prismenv.server.admission import Admission
 from prismenv.server.application import answered, fault, no_such_thing, while_there
 from prismenv.server.body import read_body
-from prismenv.server.environments.admission import Admission
 from prismenv.server.environments.challenges import ChallengeRunner
 from prismenv.server.environments.connection import SessionConnection
 from prismenv.server.environments.crossing import cross_origin

@@ -15,13 +15,13 @@ import uvicorn
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
 from prismenv.engine.host.opening import HostedEnvironments
-from prismenv.server.environments.admission import Admission
+from prismenv.server.admission import Admission
 from prismenv.server.environments.application import EnvironmentApplication
 from prismenv.server.environments.connection import session_connection
 from prismenv.server.environments.health import EnvironmentHealth
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
-from prismenv.server.environments.rates import Rates
+from prismenv.server.rates import Rates
 from prismenv.server.serving import HttpLimits, Server, is_local, listen, serve_there, server_config, url_of
 from prismenv.server.tokens import Tokens
 

@@ -17,7 +17,7 @@ from prismenv.contracts.clock import Clock
 from prismenv.contracts.episode import result_document
 from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
-from prismenv.server.environments.admission import Admission
+from prismenv.server.admission import Admission
 from prismenv.server.environments.connection import SessionConnection
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.mcp import answer_frame

@@ -26,6 +26,7 @@ from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.recipe import CallSettings, ModelLimits, Recipe
 from prismenv.contracts.transport import ChatTransport, ModelReference, ProviderEntry
 from prismenv.finding.prices import Price
+from prismenv.network.retry import RetryPolicy
 from prismenv.sessions.calls import breaker, gates, replay
 from prismenv.sessions.calls.boundary import Boundary
 from prismenv.sessions.calls.breaker import Breaker, Circuit
@@ -39,7 +40,6 @@ from prismenv.sessions.calls.pricing import Priced
 from prismenv.sessions.calls.recording import Recorded, Recording
 from prismenv.sessions.calls.retrying import Retrying
 from prismenv.sessions.references import find_provider, parse_model
-from prismenv.sessions.retry import RetryPolicy
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.ledger import Ledger
 from prismenv.words.nearness import did_you_mean

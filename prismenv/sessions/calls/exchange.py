@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from prismenv.sessions.keys import OWN_PARAMS
+from prismenv.network.keys import OWN_PARAMS
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException
 from prismenv.words.masking import mask_secrets

@@ -12,9 +12,9 @@ from loguru import logger
 
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.transport import ChatTransport
+from prismenv.network.retry import WORTH_IT, RetryPolicy
 from prismenv.sessions.calls.boundary import Boundary
 from prismenv.sessions.calls.wrapper import Wrapper
-from prismenv.sessions.retry import WORTH_IT, RetryPolicy
 from prismenv.words.chat import ChatReply, ChatRequest
 from prismenv.words.errors import AgentCommunicationException
 from prismenv.words.seeding import derive_seed

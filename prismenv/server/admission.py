@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prismenv.finding.tokenfile import Scope
-from prismenv.server.environments.rates import Rates
 from prismenv.server.hosts import require_known_host, require_local_host, require_own_origin
+from prismenv.server.rates import Rates
 from prismenv.server.refusal import Refusal
 from prismenv.server.tokens import Tokens
 

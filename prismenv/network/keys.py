@@ -9,7 +9,7 @@ from typing import Any
 from loguru import logger
 
 from prismenv.contracts.keys import NO_VARIABLE, KeySource, names_variable
-from prismenv.sessions.secret import LEAST_HIDDEN, Secret, fits_header
+from prismenv.network.secret import LEAST_HIDDEN, Secret, fits_header
 from prismenv.words.errors import ConfigurationException
 
 VARIABLE_PARAM, FILE_PARAM = "api_key_variable", "api_key_file"

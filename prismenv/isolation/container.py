@@ -1,0 +1,330 @@
+"""A warm container, and a run in it. The words that its first process knows are in sandbox/guests/container_agent.py.
+
+One thread at a time uses a container. It is connected to this process by one socket: when this process ends, however it
+does, the container's first process ends by that, and with it the container.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path
+from typing import Any
+
+from prismenv.isolation.engine import Engine
+from prismenv.isolation.launch import Exit, Guest
+from prismenv.isolation.processes import ProcessUse
+from prismenv.words.errors import SandboxException
+from prismenv.words.limits import Limits
+
+END_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
+PACKET_BYTES = 2**17
+INSIDE = "/run/prismenv"
+LABEL = "org.prismenv.sandbox"
+THREADS = 64  # tasks beyond the allowed number of processes: what threads may take
+OWN_BYTES = 96 * 2**20  # of the first process and of a guest that is being loaded, beside what a run may have
+SHARED_BYTES = 16 * 2**20
+ENTRIES = 8_192  # files and folders of a run
+PROCESS_LIMITS = {"core": 0, "memlock": 0, "msgqueue": 0, "sigpending": 256, "nofile": 1_024}
+
+
+class ContainerLostError(Exception):
+    """The container is gone, or does not do what it has to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerDesign:
+    """What every container of a sandbox is made of: the image, how its Python is called, who its runs are.
+
+    `agent` is the source of its first process; `command`, `environment` and `filters` are those of guests.
+    """
+
+    image: str
+    python: str
+    user: str
+    cpus: float
+    file_bytes: int
+    agent: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    filters: Sequence[bytes]
+    start_seconds: float
+
+    def settings(self, folder: Path, limits: Mapping[str, int]) -> dict[str, Any]:
+        """The engine's settings for a container that finds its parent's socket in `folder`."""
+        owner, _, group = self.user.partition(":")
+        writable = f"rw,nosuid,nodev,size={self.file_bytes},nr_inodes={ENTRIES},uid={owner},gid={group}"
+        return {
+            "Image": self.image,
+            "Entrypoint": [self.python, "-I", "-S", "-B", "-c", self.agent, f"{INSIDE}/control"],
+            "Cmd": [],
+            "User": self.user,
+            "WorkingDir": "/tmp",  # noqa: S108 - the container's own
+            "Hostname": "sandbox",
+            "StopSignal": "SIGKILL",  # the first process of a container hears no other
+            "NetworkDisabled": True,
+            "Labels": {LABEL: "1"},
+            "HostConfig": {
+                **limits,
+                "NetworkMode": "none",
+                "IpcMode": "private",
+                "CgroupnsMode": "private",
+                "NanoCpus": int(self.cpus * 1e9),
+                "ReadonlyRootfs": True,
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "Tmpfs": {"/tmp": writable},  # noqa: S108 - the container's own
+                "ShmSize": SHARED_BYTES,
+                "Mounts": [{"Type": "bind", "Source": str(folder), "Target": INSIDE, "ReadOnly": True}],
+                "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in PROCESS_LIMITS.items()],
+                "LogConfig": {"Type": "none"},
+                "RestartPolicy": {"Name": "no"},
+            },
+        }
+
+
+def engine_limits(limits: Limits) -> dict[str, int]:
+    """What the engine holds a container to while such a run is in it."""
+    memory = limits.memory_bytes + OWN_BYTES
+    return {"Memory": memory, "MemorySwap": memory, "PidsLimit": limits.processes + THREADS}
+
+
+class Container:
+    """One container. `place` is a folder of its own, which the engine sees under the same path.
+
+    `python` is the path of its interpreter, known once it was started.
+    """
+
+    def __init__(self, engine: Engine, design: ContainerDesign, place: Path) -> None:
+        self._engine = engine
+        self._design = design
+        self._place = place
+        self._control: socket.socket | None = None
+        self._id = ""
+        self._limits: dict[str, int] = {}
+        self._runs = 0
+        self._heard: list[str] = []  # what was said of a run's end when something else was asked
+        self.dead = False
+        self.python = ""
+
+    @property
+    def control(self) -> int:
+        """The descriptor that becomes readable when it has something to say."""
+        return self._socket.fileno()
+
+    @property
+    def _socket(self) -> socket.socket:
+        if self._control is None:
+            raise ContainerLostError("the container is not there")
+        return self._control
+
+    def start(self, limits: Limits) -> None:
+        """Make it and wait until it serves. SandboxException, in the engine's or its own words, when it cannot."""
+        try:
+            self._limits = engine_limits(limits)
+            path = self._place / "control"
+            self._place.chmod(0o755)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                listener.bind(str(path))
+                path.chmod(0o666)
+                listener.listen(1)
+                listener.settimeout(self._design.start_seconds)
+                self._id = self._engine.create(self._design.settings(self._place, self._limits))
+                self._engine.start(self._id)
+                self._control, _ = listener.accept()
+            path.unlink()
+            self._greet()
+        except (OSError, ContainerLostError) as error:
+            self.close()
+            message = f"the container does not begin to serve: {error or 'it took too long'}"
+            raise SandboxException(message, code="image_unfit", subject=self._design.image) from error
+        except SandboxException as error:
+            self.close()
+            raise self._explained(error) from error
+
+    def _greet(self) -> None:
+        words = self.hear(self._design.start_seconds)
+        if words[:1] != ["ready"] or len(words) != 4:  # noqa: PLR2004 - the word, the number, the version, the path
+            raise ContainerLostError(" ".join(words[1:]) or "it said nothing")
+        if words[1] != MAGIC_NUMBER.hex():
+            here = ".".join(map(str, sys.version_info[:2]))
+            raise SandboxException(
+                f"the image {self._design.image!r} has Python {words[2]:.20}; guests are compiled for {here}, as here",
+                code="image_unfit",
+                subject=self._design.image,
+                hint=f"Name an image with Python {here}: sandbox.docker.image, such as python:{here}-slim.",
+            )
+        self.python = os.fsdecode(bytes.fromhex(words[3]))
+        told: dict[str, Any] = {"command": list(self._design.command), "environment": dict(self._design.environment)}
+        told["filters"] = [each.hex() for each in self._design.filters]
+        self._socket.send(f"serve {json.dumps(told)}".encode())
+
+    def _explained(self, error: SandboxException) -> SandboxException:
+        if error.code != "engine_refused" or "executable file not found" not in error.message:
+            return error
+        return SandboxException(
+            f"the image {self._design.image!r} has no {self._design.python!r}: {error.message}",
+            code="image_unfit",
+            subject=self._design.image,
+            hint="Name an image with Python, or how it is called there: sandbox.docker.image, sandbox.docker.python.",
+        )
+
+    def ask(self, limits: Limits, descriptors: Sequence[int]) -> int:
+        """Begin a run whose process holds `descriptors` as 0, 1, ..., and give its number. ContainerLostError."""
+        wanted = engine_limits(limits)
+        self._runs += 1
+        try:
+            if wanted != self._limits:
+                self._engine.update(self._id, wanted)
+                self._limits = wanted
+            socket.send_fds(self._socket, [b"run %d" % self._runs], descriptors)
+        except (OSError, SandboxException) as error:
+            self.dead = True
+            raise ContainerLostError(f"a run cannot be begun in the container: {error}") from error
+        return self._runs
+
+    def kill(self) -> None:
+        """Have the run killed, whatever it does."""
+        with contextlib.suppress(OSError, ContainerLostError):  # it is gone: whoever waits for its end is told so
+            self._socket.send(b"kill")
+
+    def uses(self) -> list[ProcessUse]:
+        """What each process of the run uses now."""
+        self._socket.send(b"uses")
+        words = self.hear(ANSWER_SECONDS)
+        if words[0] == "ended":
+            self._heard = words
+            words = self.hear(ANSWER_SECONDS)
+        if words[0] != "using":
+            raise ContainerLostError(f"it said {words[0]!r:.40} when asked what it uses")
+        pairs = [word.split(":") for word in words[1:]]
+        return [ProcessUse(float(seconds), int(resident)) for seconds, resident in pairs]
+
+    def end_of(self, number: int, seconds: float) -> Exit | None:
+        """How the run ended, None when it has not within `seconds`. ContainerLostError."""
+        words, self._heard = self._heard, []
+        if not words:
+            try:
+                words = self.hear(seconds)
+            except (TimeoutError, BlockingIOError):
+                return None
+        if words[:2] != ["ended", str(number)]:
+            self.dead = True
+            raise ContainerLostError(" ".join(words[1:]) or f"it said {words[0]!r:.40} when a run was to end")
+        status, cpu_seconds, peak = int(words[2]), float(words[3]), int(words[4])
+        return Exit(status, cpu_seconds, peak)
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the engine says that it was for want of memory that it ended."""
+        with contextlib.suppress(SandboxException):
+            return bool(self._engine.state(self._id).get("OOMKilled"))
+        return False
+
+    def hear(self, seconds: float) -> list[str]:
+        """The next words. ContainerLostError at its end; TimeoutError, or BlockingIOError where `seconds` are 0."""
+        control = self._socket
+        control.settimeout(seconds)
+        try:
+            data = control.recv(PACKET_BYTES)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.dead = True
+            raise ContainerLostError("the container has ended")
+        return data.decode("ascii", "replace").split() or [""]
+
+    def close(self) -> None:
+        """End it and all that is in it, and remove it."""
+        self.dead = True
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._id:
+            with contextlib.suppress(SandboxException):  # the engine is gone: with its socket it ends by itself
+                self._engine.remove(self._id)
+            self._id = ""
+        with contextlib.suppress(OSError):
+            (self._place / "control").unlink()
+
+
+class ContainerGuest(Guest):
+    """One run in a container. ContainerLostError when it cannot be begun.
+
+    `bridge` is the descriptor of its end of the socket to the other guest of its pair; None: it is no pair. `python` is
+    the path of the container's interpreter.
+    """
+
+    def __init__(self, container: Container, limits: Limits, bridge: int | None, *, streams_apart: bool) -> None:
+        self._container = container
+        self._exit: Exit | None = None
+        self._killed = False
+        self.streams: list[int] = []
+        self.channel, theirs = socket.socketpair()
+        given: list[int] = []
+        try:
+            for _ in range(2 if streams_apart else 1):
+                reader, writer = os.pipe()
+                self.streams.append(reader)
+                given.append(writer)
+            shared = [] if bridge is None else [bridge]
+            self._number = container.ask(limits, [theirs.fileno(), given[0], given[-1], *shared])
+        except BaseException:
+            self._let_go()
+            raise
+        finally:
+            theirs.close()
+            for each in given:
+                os.close(each)
+        self.exit_descriptor = container.control
+        self.python = container.python
+
+    def has_ended(self) -> bool:
+        return self._take_end(0.0)
+
+    def uses(self) -> list[ProcessUse]:
+        if self._exit is not None:
+            return []
+        try:
+            return self._container.uses()
+        except (OSError, ContainerLostError):  # its end is told by the next look
+            return []
+
+    def kill(self) -> None:
+        self._killed = True
+        self._container.kill()
+
+    def finish(self) -> Exit:
+        if not self._take_end(0.0):
+            if not self._killed:
+                self.kill()
+            if not self._take_end(END_SECONDS):
+                self._exit = Exit(None, message="the container did not end a run in time")
+                self._container.close()
+        assert self._exit is not None  # noqa: S101 - one of the two has set it
+        return self._exit
+
+    def close(self) -> None:
+        if self._exit is None:
+            self.finish()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.channel.close()
+        for each in self.streams:
+            os.close(each)
+
+    def _take_end(self, seconds: float) -> bool:
+        if self._exit is None:
+            try:
+                self._exit = self._container.end_of(self._number, seconds)
+            except (ContainerLostError, OSError) as error:
+                memory = self._container.ran_out_of_memory()  # it was its first process that the kernel chose
+                lost = Exit(-signal.SIGKILL, killed_for="memory_bytes")
+                self._exit = lost if memory else Exit(None, message=str(error))
+        return self._exit is not None

@@ -46,6 +46,12 @@ with BlockingSandbox(open_sandbox(SandboxSettings(require="unprivileged"), 1)) a
         verdict = sandbox.judge(solution, tests)
         found["outcomes"][name] = verdict.outcome
         found["isolation"] = verdict.isolation
+    with sandbox.open() as session:
+        session.put_files({{"in": "1"}})
+        session.execute("x = open('in').read()")
+        slow = session.execute("import time; time.sleep(60)", wall_seconds=0.3)
+        last = session.execute("open('out', 'w').close(); x")
+        found["session"] = [slow.outcome, last.result, *session.get_files().files]
 print(json.dumps(found))
 """
 JUDGED = {
@@ -98,6 +104,7 @@ def test_another_user_has_the_unprivileged_kind(off: bool) -> None:
         "root": "passed",
         "changes mode": "errored",
     }
+    assert found["session"] == ["timed_out", "'1'", "in", "out"]
 
 
 CLONES = """

@@ -1,4 +1,7 @@
-"""Sessions against code that means harm: what it does ends with it, is told in a class, and reaches nobody else."""
+"""Sessions against code that means harm: what it does ends with it, is told in a class, and reaches nobody else.
+
+What such code does to an interpreter without a jail is shown in test_session_twins.py.
+"""
 
 import os
 import signal

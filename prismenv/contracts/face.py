@@ -56,8 +56,8 @@ class EpisodeTypes:
     """The types that an environment's class declares: those of its step's action and result, and of its state; and its
     tools.
 
-    None: it does not say, and any object of JSON will do. `steps`: it defines `step`. `episodes`: it defines `step` or
-    `reset`; one that has tools alone has no episodes.
+    None: it does not say, and any object of JSON will do. `action_is_object`: an action is an object of JSON. `steps`:
+    it defines `step`. `episodes`: it defines `step` or `reset`; one that has tools alone has no episodes.
     """
 
     def __init__(self, cls: type[Any]) -> None:
@@ -75,6 +75,7 @@ class EpisodeTypes:
         self.observation = _told(step.get("return"))
         state = cls.__dict__.get("state", getattr(cls, "state", None))
         self.state = _told(_hints(state.fget if isinstance(state, property) else state).get("return"))
+        self.action_is_object = self.action is str or _schema(self.action).get("type") == "object"
         self._reads_action = None if self.action in (None, str) else _adapter(self.action)
 
     def action_schema(self) -> dict[str, Any]:

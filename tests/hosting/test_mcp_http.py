@@ -7,6 +7,7 @@ import anyio
 import httpx
 import pytest
 
+from prismenv import Action, BaseEnvironment, EnvironmentConfig, environment_registry
 from prismenv.engine.host.opening import HostedEnvironments
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +117,50 @@ async def test_every_environment_has_the_episodes_tools_with_schemas(serve: Any,
             "type": "array",
         }
         assert running.host.active == 0
+
+
+class Named(Action):
+    """Its only field has the name under which actions stand that are no objects."""
+
+    action: str
+
+
+class TakesNamed(BaseEnvironment):
+    async def reset(self) -> str:
+        return ""
+
+    async def step(self, action: Named) -> str:
+        return f"named {action.action}"
+
+
+class TakesEither(BaseEnvironment):
+    async def reset(self) -> str:
+        return ""
+
+    async def step(self, action: int | list[Named]) -> str:
+        return f"took {action!r}"
+
+
+async def test_an_action_that_is_no_object_stands_under_action(serve: Any, http: Any, hosted: Any) -> None:
+    for name, cls in (("environment_named", TakesNamed), ("environment_either", TakesEither)):
+        environment_registry.register(name)(cls)
+        hosted.configs[name] = EnvironmentConfig()  # the fixture's own mapping
+    async with serve() as running, http(running) as client:
+        named = Agent(client, "/environments/environment_named/mcp")
+        await named.initialize()
+        await named.call("reset")
+        step = await named.call("step", {"action": "a"})
+        assert step["structuredContent"]["observation"] == {"obs_str": "named a"}
+        either = Agent(client, "/environments/environment_either/mcp")
+        await either.initialize()
+        schema = next(each for each in (await either.ask("tools/list"))["result"]["tools"] if each["name"] == "step")
+        assert set(schema["inputSchema"]) == {"type", "properties", "required", "$defs"}
+        await either.call("reset")
+        for action, said in ((7, "took 7"), ([{"action": "a"}], "took [Named(")):
+            step = await either.call("step", {"action": action})
+            assert said in step["structuredContent"]["observation"]["obs_str"]
+        for wrong in ({}, {"number": 7}, {"action": 7, "more": 1}, {"action": "seven"}):
+            assert (await either.call("step", wrong))["structuredContent"]["error"]["code"] == "bad_action"
 
 
 async def test_the_state_and_the_system_prompt_are_resources(serve: Any, http: Any) -> None:

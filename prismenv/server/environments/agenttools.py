@@ -52,7 +52,7 @@ def listed(types: EpisodeTypes, *, own_only: bool = False) -> list[dict[str, Any
 def step_schema(types: EpisodeTypes) -> dict[str, Any]:
     """The schema of step's arguments: the action itself where it is an object, else one that holds it."""
     schema = types.action_schema()
-    if schema.get("type") == "object":
+    if types.action_is_object:
         return schema
     definitions = schema.pop("$defs", None)
     found: dict[str, Any] = {"type": "object", "properties": {_WRAPPED: schema}, "required": [_WRAPPED]}
@@ -75,8 +75,7 @@ async def call_tool(instance: Instance, name: str, arguments: Mapping[str, Any])
         if name == RESET:
             return told(result_document(await instance.reset(arguments)))
         if name == STEP:
-            whole = step_schema(instance.face.types).get("required") != [_WRAPPED] or _WRAPPED not in arguments
-            return told(result_document(await instance.step(arguments if whole else arguments[_WRAPPED])))
+            return told(result_document(await instance.step(_action_in(instance.face.types, arguments))))
         if name == STATE:
             require_nothing(STATE, arguments)
             return told(await instance.state())
@@ -86,6 +85,15 @@ async def call_tool(instance: Instance, name: str, arguments: Mapping[str, Any])
     except EnvironmentException as error:
         errors = list(error.errors) if isinstance(error, ActionException) else []
         return failed(error.code, str(error), errors)
+
+
+def _action_in(types: EpisodeTypes, arguments: Mapping[str, Any]) -> Any:
+    """The action in the arguments of `step`, as `step_schema` has it."""
+    if types.action_is_object:
+        return arguments
+    if list(arguments) != [_WRAPPED]:
+        raise ActionException(f"{STEP} takes one argument, {_WRAPPED!r}")
+    return arguments[_WRAPPED]
 
 
 def require_nothing(name: str, arguments: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 Theory of operation. Two things hear each signal. The event loop drains, aborts or cancels the run, as it is asked.
 A handler of Python's runs at once, in the midst of whatever runs, and counts what the loop has not answered yet. Where
-that is more than one, or the loop has not answered for PATIENCE_SECONDS (an alarm tells), it ends the code that keeps
+that is more than one, or the loop has not answered for three seconds (alarms tell), it ends the code that keeps
 the loop by raising CodeStopped in it; see `prismenv/engine/blocked.py`. Code that goes on in spite of that ends with
 the process, as by a kill: nodes that were finished are stored, and the run can be resumed.
 """
@@ -21,7 +21,9 @@ from prismenv.engine.blocked import CodeStopped, blocked_code
 from prismenv.engine.switch import StopSwitch
 from prismenv.words.visible import visible
 
-PATIENCE_SECONDS = 3.0  # so long the event loop may take to answer
+# So often an alarm finds that the event loop has not answered before what keeps it is ended: after three seconds where
+# there is room. A process that gets no processor gets no alarms either, and a little time after each that it gets.
+PATIENCE_ALARMS, ALARM_SECONDS = 6, 0.5
 _SHOW_CURSOR = "\x1b[?25h"  # a bar hides it
 
 
@@ -65,6 +67,7 @@ class _Answers:
     def __init__(self) -> None:
         self._came = 0
         self._given = 0
+        self._alarms = 0  # since there was something to be answered
         self._raised_for: str | None = None  # the code that was ended in place already
 
     @contextmanager
@@ -87,13 +90,15 @@ class _Answers:
 
     def _come(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what a handler is given
         self._came += 1
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+        self._alarms = 0
+        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS, ALARM_SECONDS)
         if self._came - self._given > 1:
             self._end_in_place(frame)
 
     def _alarm(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - what a handler is given
-        if self._given < self._came:
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+        self._alarms += 1
+        if self._given < self._came and self._alarms >= PATIENCE_ALARMS:
+            self._alarms = 0
             self._end_in_place(frame)
 
     def _end_in_place(self, frame: FrameType | None) -> None:

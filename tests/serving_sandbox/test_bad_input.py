@@ -148,6 +148,27 @@ async def test_who_waits_too_long_for_a_turn_is_told_to_ask_again(
     assert (running.desk.running, running.desk.waiting) == (0, 0)
 
 
+async def test_a_service_whose_places_are_all_taken_is_not_ill(
+    serve: Any, http: Any, held: Any, until: Callable[..., Any]
+) -> None:
+    async with serve(held, workers=1) as running, http(running) as client, anyio.create_task_group() as group:
+        group.start_soon(lambda: client.post("/judge", json=QUESTION))
+        await until(lambda: held.begun == 1)
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.json()["status"], answer.json()["running"]) == (200, "healthy", 1)
+        held.go.set()
+
+
+async def test_a_sandbox_that_does_not_judge_is_told_as_ill(serve: Any, http: Any, connect: Any) -> None:
+    broken = Verdict(outcome="infrastructure_error", fault="infrastructure", message="no room on the disk")
+    async with serve(ScriptedSandbox(lambda _solution, _tests: broken)) as running, http(running) as client:
+        answer = await client.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (503, "unhealthy")
+        assert "no room on the disk" in answer.json()["sandbox"]
+        async with connect(running.url) as remote:
+            assert "no room on the disk" in (await remote.probe())["sandbox"]
+
+
 async def test_one_token_cannot_take_all_places(serve: Any, http: Any, held: Any, until: Callable[..., Any]) -> None:
     async with (
         serve(held, workers=4, tokens=(TOKEN, OTHER), per_token=1) as running,

@@ -171,7 +171,7 @@ class SandboxApplication:
         document: dict[str, Any] = {"status": "stopping", "service": SERVICE}
         if self.desk.stopping:
             return answered(document, 503)
-        found = await self.health.look()
+        found = await self.health.look(busy=self.desk.running >= self.card.workers)
         document["status"] = "healthy" if found == "ok" else "unhealthy"
         if owner is not None:
             document |= {"sandbox": found, "isolation": self.card.isolation}

@@ -24,6 +24,9 @@ mosaic        Concepts fall into three hidden kinds. Each kind has a chance for 
 factors       The logits are a product of two hidden factors of the concept with two of the difficulty, and what is left
               of a cell is heavy-tailed; all of it lies between a chance to guess and one to slip. A pair is its harder
               concept and a drawn interaction.
+kinds         Each concept has twelve hidden kinds of problem, and the model masters each kind up to a difficulty of its
+              own, which is drawn around the concept's; the chance is the share of kinds that is mastered, between a
+              chance to guess and one to slip. A pair's kind needs one of each concept.
 """
 
 import json
@@ -48,7 +51,7 @@ CONCEPTS = (
 )
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
 TUNING = ("additive", "weakspots", "cliffs", "skills", "published")
-HELD_OUT = ("mosaic", "factors")
+HELD_OUT = ("mosaic", "factors", "kinds")
 Key = tuple[frozenset[str], str]
 
 
@@ -200,6 +203,24 @@ def factors(number: int, *, pairs: bool) -> PlantedSurface:
     return PlantedSurface("factors", f"factors-{number}", chances)
 
 
+def kinds(number: int, *, pairs: bool) -> PlantedSurface:
+    """A model that masters some kinds of problems and no others."""
+    draw = random.Random(f"kinds {number}")
+    guess, slip, level = draw.uniform(0.0, 0.1), draw.uniform(0.0, 0.1), draw.uniform(1.0, 3.5)
+    reach: dict[str, list[float]] = {}
+    for name in CONCEPTS:
+        middle, spread = draw.gauss(level, 1.2), draw.choice((0.5, 1.5, 3.0))
+        reach[name] = [draw.gauss(middle, spread) for _ in range(12)]
+    chances: dict[Key, float] = {}
+    for group in _groups(pairs=pairs):
+        ways = [[draw.choice(reach[name]) for name in group] for _ in range(12)] if len(group) > 1 else None
+        hardest = [min(way) for way in ways] if ways is not None else reach[group[0]]
+        for rank, difficulty in enumerate(DIFFICULTIES):
+            share = sum(each >= rank for each in hardest) / len(hardest)
+            chances[frozenset(group), difficulty] = guess + (1 - guess - slip) * share
+    return PlantedSurface("kinds", f"kinds-{number}", chances)
+
+
 def published(file: Path, *, pairs: bool) -> list[PlantedSurface]:
     """The models of a capability file."""
     found = []
@@ -232,6 +253,7 @@ def all_surfaces(file: Path | None, each: int, families: Iterable[str], *, pairs
         "skills": skills,
         "mosaic": mosaic,
         "factors": factors,
+        "kinds": kinds,
     }
     found = [makers[name](number, pairs=pairs) for name in families if name in makers for number in range(each)]
     if file is not None and "published" in families:

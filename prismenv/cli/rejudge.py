@@ -1,6 +1,7 @@
 """`prismenv rejudge`: would the sandbox say the same today?"""
 
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -9,7 +10,7 @@ import typer
 from prismenv.cli.archive import store_of
 from prismenv.cli.drawing import console, table
 from prismenv.cli.output import print_error, print_json
-from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, workspaces_of
 from prismenv.cli.runs import RunArgument
 from prismenv.contracts.archive import Store
 from prismenv.contracts.recipe import Recipe
@@ -39,7 +40,8 @@ def rejudge(
 ) -> None:
     """Judge the stored solutions of a run again and show which verdicts changed."""
     with closing(store_of(store, workspace)) as archive:
-        report = anyio.run(_rejudge, archive, run, workers or usual_workers())
+        folder = workspaces_of(workspace).project_folder
+        report = anyio.run(_rejudge, archive, run, workers or usual_workers(), folder)
     if as_json:
         print_json(report.to_json())
     else:
@@ -47,10 +49,10 @@ def rejudge(
     raise typer.Exit(1 if report.changes else 3 if report.unjudged else 0)
 
 
-async def _rejudge(archive: Store, run: str, workers: int) -> Rejudging:
+async def _rejudge(archive: Store, run: str, workers: int, folder: Path) -> Rejudging:
     stored = find_run(archive, run)
     settings = Recipe.model_validate(dict(stored.recipe)).sandbox
-    async with open_sandbox(settings, workers) as sandbox:
+    async with open_sandbox(settings, workers, folder) as sandbox:
         return await rejudge_run(archive, stored.run_id, sandbox, on_progress=_progress, concurrency=workers)
 
 

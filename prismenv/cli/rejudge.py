@@ -1,7 +1,6 @@
 """`prismenv rejudge`: would the sandbox say the same today?"""
 
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -16,6 +15,7 @@ from prismenv.contracts.archive import Store
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.rejudge import Change, Rejudging, rejudge_run
 from prismenv.engine.summaries import find_run
+from prismenv.finding.workspace import WorkspaceSet
 from prismenv.isolation.choice import open_sandbox, usual_workers
 
 REPORT_EVERY = 50  # attempts between two lines of progress
@@ -40,8 +40,7 @@ def rejudge(
 ) -> None:
     """Judge the stored solutions of a run again and show which verdicts changed."""
     with closing(store_of(store, workspace)) as archive:
-        folders = workspaces_of(workspace).sandbox_folders()
-        report = anyio.run(_rejudge, archive, run, workers or usual_workers(), folders)
+        report = anyio.run(_rejudge, archive, run, workers or usual_workers(), workspaces_of(workspace))
     if as_json:
         print_json(report.to_json())
     else:
@@ -49,10 +48,10 @@ def rejudge(
     raise typer.Exit(1 if report.changes else 3 if report.unjudged else 0)
 
 
-async def _rejudge(archive: Store, run: str, workers: int, languages: tuple[Path, ...]) -> Rejudging:
+async def _rejudge(archive: Store, run: str, workers: int, places: WorkspaceSet) -> Rejudging:
     stored = find_run(archive, run)
     settings = Recipe.model_validate(dict(stored.recipe)).sandbox
-    async with open_sandbox(settings, workers, languages=languages) as sandbox:
+    async with open_sandbox(settings, workers, places.project_folder, languages=places.sandbox_folders()) as sandbox:
         return await rejudge_run(archive, stored.run_id, sandbox, on_progress=_progress, concurrency=workers)
 
 

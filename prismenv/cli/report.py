@@ -1,6 +1,7 @@
 """`prismenv report`: what a stored run found out about a model."""
 
 import csv
+from pathlib import Path
 from typing import Annotated
 
 import anyio
@@ -9,7 +10,7 @@ import typer
 from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.page import ReportFormat, show_page, write_markdown
-from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption
+from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, workspaces_of
 from prismenv.cli.sources import opened, survey_of
 from prismenv.cli.surveypage import PageOptions, survey_page
 from prismenv.cli.terminal import data_output
@@ -58,7 +59,7 @@ def report(
     with opened(runs, store, workspace) as archive:
         survey = survey_of(runs, archive)
         if check_suites and archive is not None:
-            anyio.run(_check_suites, archive, survey)
+            anyio.run(_check_suites, archive, survey, workspaces_of(workspace).project_folder)
     if format == "json" or as_json:
         print_json(survey.to_json(threshold))
     elif format == "csv":
@@ -70,10 +71,10 @@ def report(
         show_page(console(), survey_page(survey, PageOptions(threshold, top)))
 
 
-async def _check_suites(archive: Store, survey: Survey) -> None:
+async def _check_suites(archive: Store, survey: Survey, folder: Path) -> None:
     settings = Recipe.model_validate(dict(survey.runs[0].recipe)).sandbox
     workers = usual_workers()
-    async with open_sandbox(settings, workers) as sandbox:
+    async with open_sandbox(settings, workers, folder) as sandbox:
         check = await try_stubs(archive, survey, sandbox, on_progress=_progress, concurrency=workers)
     unjudged = f", {check.unjudged} of them not by every stub: the sandbox failed" if check.unjudged else ""
     print_error(f"{check.tried} suites were tried with stubs{unjudged}; {check.passed} are passed by one")

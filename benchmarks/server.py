@@ -100,7 +100,7 @@ listener.listen(64)
 print(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
 uvicorn.Server(uvicorn.Config(make(), log_level="error")).run(sockets=[listener])
 """
-ROUNDS = 8
+ROUNDS = 5
 ROUND_SECONDS = 1.0
 AT_ONCE = 16
 
@@ -264,9 +264,14 @@ async def bare_round(peer: Peer, request: bytes, at_once: int) -> None:
             [await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port)) for _ in range(at_once)]
         )
 
+        def numbered(connection: anyio.abc.SocketStream) -> bytes:
+            return request.replace(b'"id": 100', b'"id": %d' % (100 + numbers[connection]))  # one of its own, as long
+
+        numbers = {connection: number for number, connection in enumerate(free)}
+
         async def call() -> None:
             connection, seen = free.pop(), b""
-            await connection.send(request)
+            await connection.send(numbered(connection))
             while not whole(seen):
                 seen += await connection.receive()
             assert b'"hello"' in seen, seen
@@ -297,7 +302,7 @@ async def bare_request(peer: Peer) -> bytes:
         noted = {"jsonrpc": "2.0", "method": "notifications/initialized"}
         await http.post(address, json=noted, headers=headers)
     params = {"name": "echo", "arguments": {"message": "hello"}}
-    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    body = json.dumps({"jsonrpc": "2.0", "id": 100, "method": "tools/call", "params": params})
     lines = [f"{name}: {value}" for name, value in headers.items()]
     head = ["POST /mcp HTTP/1.1", f"Host: {peer.url.partition('://')[2]}", *lines, f"Content-Length: {len(body)}"]
     return ("\r\n".join(head) + "\r\n\r\n" + body).encode()

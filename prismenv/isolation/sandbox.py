@@ -1,6 +1,7 @@
 """The sandbox that a program of one's own opens."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -19,8 +20,9 @@ class Sandbox(SandboxContract):
     """Judges solutions and runs programs, in the strongest isolation that this machine has; see `isolation`.
 
     The arguments are the keys of a recipe's `sandbox` section, and `workers`, how many runs go on at once (None: one
-    for each processor). `limits` and `ceiling` None are the language's and the host's own. SandboxException where the
-    isolation that is asked for or required is not there; ConfigurationException for a wrong argument.
+    for each processor), and `languages`, folders `sandbox` of workspaces whose languages are there too. `limits` and
+    `ceiling` None are the language's and the host's own. SandboxException where the isolation that is asked for or
+    required is not there; ConfigurationException for a wrong argument.
     """
 
     def __init__(  # noqa: PLR0913 - by keyword
@@ -33,6 +35,7 @@ class Sandbox(SandboxContract):
         packages: Sequence[str] = (),
         ceiling: Limits | None = None,
         workers: int | None = None,
+        languages: Sequence[Path] = (),
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationException(f"workers: found {workers}; expected at least 1", subject="workers")
@@ -46,7 +49,7 @@ class Sandbox(SandboxContract):
                 "ceiling": ceiling,
             }
         )
-        self._chosen = open_sandbox(settings, workers)
+        self._chosen = open_sandbox(settings, workers, languages=languages)
         self.isolation = self._chosen.isolation
         self.ceiling = self._chosen.ceiling
 

@@ -14,7 +14,7 @@ from prismenv.isolation.bundle import BOOT, load_bundle
 from prismenv.isolation.language import LanguageProfile, Side
 from prismenv.isolation.packages import INSIDE, ONE_THREAD, PackageSet
 from prismenv.isolation.rootplan import root_plan
-from prismenv.isolation.seccomp import filter_program, load_profile
+from prismenv.isolation.seccomp import filter_programs, load_profile
 from prismenv.isolation.syscalls import numbers_here
 from prismenv.isolation.zygote import ZygoteDesign
 from prismenv.words.verdict import Isolation
@@ -34,7 +34,7 @@ def zygote_designs(
     shared = {
         "form": form,
         "numbers": numbers_here(),
-        "filter": filter_program(calls, platform.machine(), alone=form == "alone"),
+        "filters": asdict(filter_programs(calls, platform.machine(), alone=form == "alone")),
         "root": {name: list(value) for name, value in asdict(root_plan()).items()},
         "environment": list(profile.environment),
         "packages": None,

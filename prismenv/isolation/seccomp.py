@@ -6,6 +6,11 @@ Theory of operation
     and of the x32 bit (ENOSYS), then a binary search over ranges of numbers, so that the longest path through it is
     short. A leaf allows, refuses with an error number, or looks at one argument. Only the lower half of an argument is
     read: every argument looked at is one of which the kernel itself takes 32 bits.
+
+    A zygote needs a few calls that its runs must not have. So a profile becomes two programs, for the kernel runs every
+    filter that a process was given and takes the strictest answer: a lasting one, which the zygote puts on itself and
+    hands down, is the profile but for those calls; the other one, which each run adds, answers for those calls alone.
+    It is short: the kernel translates a filter anew each time that one is put on.
 """
 
 import errno
@@ -86,6 +91,21 @@ class SeccompProfile(FrozenModel):
     refuse: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
+# What a zygote does for its runs, or what a run does to jail itself before its own filter is on.
+OF_ZYGOTES = frozenset(
+    {"capset", "clone", "fcntl", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "mount",
+     "pidfd_send_signal", "prctl", "prlimit64", "setgroups", "setresgid", "setresuid", "setsid"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FilterPrograms:
+    """The packed instructions of a profile. `lasting` is a zygote's, and with `own` it makes the filter of a run."""
+
+    lasting: bytes
+    own: bytes
+
+
 @dataclass(slots=True)
 class _Program:
     """Instructions whose jumps go to labels until all of them are placed."""
@@ -148,8 +168,8 @@ def _known(names: Iterable[str], known: Iterable[str], what: str) -> None:
             raise ConfigurationException(f"{what} {name!r} is not known{did_you_mean(name, choice)}", subject=name)
 
 
-def filter_program(profile: SeccompProfile, machine: str, *, alone: bool = False) -> bytes:
-    """The packed instructions for `machine`; `alone`: for a run without namespaces of its own.
+def filter_programs(profile: SeccompProfile, machine: str, *, alone: bool = False) -> FilterPrograms:
+    """The two programs for `machine`; `alone`: for a run without namespaces of its own.
 
     In that form whatever has a process id as its first argument is bound to the placeholder 0xFFFFFFFF, which the child
     replaces by its own. ConfigurationException for a machine that is not known.
@@ -159,21 +179,33 @@ def filter_program(profile: SeccompProfile, machine: str, *, alone: bool = False
         known = ", ".join(AUDIT_MACHINES)
         raise ConfigurationException(f"no system call numbers are known for {machine!r}; there are: {known}")
     leaves = _leaves(profile, numbers, alone=alone)
+    apart = {numbers[name] for name in OF_ZYGOTES if name in numbers}
+    apart |= {number for number, leaf in leaves.items() if isinstance(leaf, Condition) and OWN_PID in leaf.values}
+    own = {number: leaves.get(number, REFUSED) for number in apart}
+    return FilterPrograms(
+        _packed({**leaves, **dict.fromkeys(apart, ALLOW)}, REFUSED, AUDIT_MACHINES[machine]),
+        _packed(own, ALLOW, AUDIT_MACHINES[machine]),
+    )
+
+
+def _packed(leaves: Mapping[int, "Leaf"], usual: int, machine: int) -> bytes:
+    """A program that answers by `leaves`, and with `usual` for every other call."""
     program = _Program()
     right_machine, native = program.label(), program.label()
     program.add(LOAD, MACHINE_AT)
-    program.add(EQUAL, AUDIT_MACHINES[machine], right_machine)
+    program.add(EQUAL, machine, right_machine)
     program.add(RETURN, KILL_PROCESS)
     program.place(right_machine)
     program.add(LOAD, NUMBER_AT)
     program.add(AT_LEAST, X32_BIT, None, native)
     program.add(RETURN, ERRNO | errno.ENOSYS)
     program.place(native)
-    _search(program, _ranges(leaves))
+    _search(program, _ranges(leaves, usual))
     return program.packed()
 
 
 OWN_PID = 0xFFFFFFFF
+REFUSED = ERRNO | errno.EPERM
 Leaf = int | Condition  # what is returned, or what is looked at
 
 
@@ -199,15 +231,14 @@ def _leaf_of(when: str | None, *, alone: bool) -> Leaf:
     if when == "own_signals":
         return Condition(0, values=(OWN_PID,))
     found = ALONE.get(when, CONDITIONS[when])
-    return ERRNO | errno.EPERM if found is None else found
+    return REFUSED if found is None else found
 
 
-def _ranges(leaves: Mapping[int, Leaf]) -> list[tuple[int, Leaf]]:
+def _ranges(leaves: Mapping[int, Leaf], usual: int) -> list[tuple[int, Leaf]]:
     """Where each stretch of numbers with the same leaf begins, from 0 to the end of all numbers."""
-    refused = ERRNO | errno.EPERM
     found: list[tuple[int, Leaf]] = []
     for number in range(max(leaves) + 2):
-        leaf = leaves.get(number, refused)
+        leaf = leaves.get(number, usual)
         if not found or found[-1][1] != leaf:
             found.append((number, leaf))
     return found
@@ -240,7 +271,7 @@ def _answer(program: _Program, leaf: Leaf) -> None:
     if not leaf.values:
         program.add(RETURN, ALLOW)
     program.place(refuse)
-    program.add(RETURN, ERRNO | errno.EPERM)
+    program.add(RETURN, REFUSED)
     if leaf.values:
         program.place(allow)
         program.add(RETURN, ALLOW)

@@ -8,11 +8,12 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from prismenv.isolation.bundle import chunk
 from prismenv.isolation.cgroups import GroupTrees, SlotGroup
@@ -31,8 +32,10 @@ MEMORY_SLACK_BYTES = 16 * 2**20  # so that an allocation fails inside, where it 
 SPARE_STEP_BYTES = 2**20  # so that payloads of much the same size leave the group's limit as it is
 MOST_GROWTH_BYTES = 24 * 2**20
 USUAL_GROWTH_BYTES = MOST_GROWTH_BYTES // 2
+USE = struct.Struct("=i4x5q104x32xq104x")  # a wait status, and of two `struct rusage` the times and the peaks
 MOST_RUNS = 50_000
 USUAL_RUNS = 40_000
+ENDED = b"ended "
 
 
 class ZygoteLostError(Exception):
@@ -65,10 +68,16 @@ class ZygoteUse:
     """What the zygote said of a run's end."""
 
     status: int
-    user_seconds: float
-    system_seconds: float
+    cpu_seconds: float
     peak_bytes: int
     own_bytes: int
+
+    @classmethod
+    def of(cls, told: bytes) -> Self:
+        """From the bytes that Lookout in sandbox/guests/zygote_kernel.py tells."""
+        status, seconds, micros, more_seconds, more_micros, peak, own = USE.unpack(told)
+        code = os.waitstatus_to_exitcode(status)
+        return cls(code, seconds + more_seconds + (micros + more_micros) / 1e6, peak * 1024, own * 1024)
 
 
 class Zygote:
@@ -87,6 +96,7 @@ class Zygote:
         self._runs = 0
         self._dead = False
         self._ended: list[str] = []  # what was said of a run's end when something else was asked
+        self._last_use = b""
 
     @property
     def control(self) -> int:
@@ -176,11 +186,11 @@ class Zygote:
         if words[:2] != ["ended", str(number)]:
             self._dead = True
             raise ZygoteLostError(f"the zygote said {words[:2]} when the end of run {number} was due")
-        status, user, system, peak, own = words[2:]
-        self._first_own_bytes = self._first_own_bytes or int(own) * 1024
-        self._growth = int(own) * 1024 - self._first_own_bytes
+        use = ZygoteUse.of(self._last_use)
+        self._first_own_bytes = self._first_own_bytes or use.own_bytes
+        self._growth = use.own_bytes - self._first_own_bytes
         self._dead = self._dead or self._growth > MOST_GROWTH_BYTES
-        return ZygoteUse(int(status), float(user), float(system), int(peak) * 1024, int(own) * 1024)
+        return use
 
     def close(self) -> None:
         """End it and all of its runs, and wait until they are gone."""
@@ -248,6 +258,9 @@ class Zygote:
         if not data:
             self._dead = True
             raise ZygoteLostError("the zygote has died")
+        if data.startswith(ENDED):
+            self._last_use = data[-USE.size :]
+            data = data[: -USE.size]
         return data.decode("ascii", "replace").split(), descriptors
 
 
@@ -312,9 +325,9 @@ class ZygoteGuest(Guest):
                 self._zygote.close()
         use, killed_for = self._use, self.exceeded()
         if use is not None and use.status != -signal.SIGKILL:
-            return Exit(use.status, use.user_seconds + use.system_seconds, use.peak_bytes)
+            return Exit(use.status, use.cpu_seconds, use.peak_bytes)
         if use is not None:
-            return Exit(use.status, use.user_seconds + use.system_seconds, use.peak_bytes, killed_for)
+            return Exit(use.status, use.cpu_seconds, use.peak_bytes, killed_for)
         if killed_for:  # the zygote itself was chosen: it shares the group, and the fault is not its own
             return Exit(-signal.SIGKILL, killed_for=killed_for)
         return Exit(None, message=self._lost)

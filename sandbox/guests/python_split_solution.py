@@ -21,13 +21,14 @@ from guest_process import (
     open_channel,
     reserve_memory,
 )
+from split_files import Borrower
 from split_notices import tell
 from split_operations import operations
 from split_solution_link import SolutionLink
 from split_wire import Wire
 
 BRIDGE = 3
-_ready: list[SolutionLink] = []
+_ready: list[tuple[SolutionLink, Borrower]] = []
 MOST_NAMES = 20_000
 SHOWN_CHARACTERS = 10**6  # of a longer text no line is shown in a traceback
 
@@ -79,10 +80,11 @@ class Candidate:
         exec(code, module.__dict__)
 
 
-def warm() -> SolutionLink:
+def warm() -> tuple[SolutionLink, Borrower]:
     """What serves the judge, made before there is one: in a process that serves many runs once for all of them."""
     if not _ready:
-        _ready.append(SolutionLink())
+        borrower = Borrower()
+        _ready.append((SolutionLink(operations(borrower)), borrower))
         offer_exit()
     return _ready[0]
 
@@ -97,9 +99,10 @@ def serve(payload: dict[str, Any], load: Callable[[str], ModuleType], wire: Wire
     """Answer what comes over the wire until the judge is gone."""
     files = load("python_files").Files(payload) if payload["files"] else None
     candidate = Candidate(payload["solution"], payload["modules"], files)
-    link = warm()
-    link.attach(wire, operations(candidate.load, {} if files is None else files.contents), leave)
+    link, borrower = warm()
+    link.attach(wire, candidate.load, leave)
     if files is not None:
+        borrower.keep(files.contents)
         if sum(map(len, files.sources.values())) > SHOWN_CHARACTERS:
             files.sources.clear()
         link.codec.lines = {path: text.split("\n") for path, text in files.sources.items()}

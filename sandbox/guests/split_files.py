@@ -144,10 +144,15 @@ def _path_of(value: Any) -> str:
 
 
 class Borrower:
-    """Keeps the lent paths there. `own` are the solution's files, which the tests do not get as long as they stay."""
+    """Keeps the lent paths there."""
 
-    def __init__(self, own: dict[str, bytes]) -> None:
+    def __init__(self) -> None:
         self._agreed = Agreed()
+        self._own: dict[str, bytes] = {}
+        self._folders: set[str] = set()
+
+    def keep(self, own: dict[str, bytes]) -> None:
+        """Know of the solution's own files, which the tests do not get as long as they stay."""
         self._own = dict(own)
         self._folders = {path[:end] for path in own for end, each in enumerate(path) if each == "/"}
 

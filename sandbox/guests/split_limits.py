@@ -63,15 +63,20 @@ AMONG = "here they would run among the tests"
 ADVICE = "the solution runs in a process of its own, where that changes nothing"
 
 
-def unsplittable(nodes: list[AST], modules: frozenset[str]) -> str:
-    """Why a suite, all of whose nodes these are, cannot be split; empty when nothing is seen."""
+def unsplittable(nodes: list[AST], words: set[str], modules: frozenset[str]) -> str:
+    """Why a suite cannot be split; empty when nothing is seen.
+
+    `nodes` are all of its nodes, `words` the names that it reads and the attributes that it speaks of.
+    """
     looked_at = [node for node in nodes if node.__class__ in CHANGING]
     names = imported(looked_at)
-    held = _held(nodes, names)
-    called = {id(node.func) for node in looked_at if isinstance(node, Call)}
-    for node in nodes:
-        if node.__class__ in (Name, Attribute) and id(node) not in called and _is_runner(node, names):
-            return f"it hands on what runs text (line {getattr(node, 'lineno', 0)}): {AMONG}"
+    held: frozenset[str] = frozenset()
+    if not RUNNING_WORDS.isdisjoint(words) or any(each.rpartition(".")[2] in RUNNING_WORDS for each in names.values()):
+        held = _held(nodes, names)
+        called = {id(node.func) for node in looked_at if isinstance(node, Call)}
+        for node in nodes:
+            if node.__class__ in (Name, Attribute) and id(node) not in called and _is_runner(node, names):
+                return f"it hands on what runs text (line {getattr(node, 'lineno', 0)}): {AMONG}"
     for node in looked_at:
         found = _patched(node, names) if isinstance(node, Call) else _assigned(node, names)
         if isinstance(node, Call) and _runs_text(node, names, held):

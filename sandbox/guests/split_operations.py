@@ -200,9 +200,14 @@ def imported(_link: SolutionLink, name: str) -> Any:
     return sys.modules[name]
 
 
-def operations(load: Callable[..., Any], files: dict[str, bytes]) -> dict[str, Callable[..., Any]]:
-    """The words of the judge; `load` loads the solution, `files` are those that it has itself."""
-    tasks, borrower = Tasks(), Borrower(files)
+def load(link: SolutionLink, told: list[str]) -> list[Any]:
+    """Load the solution."""
+    return link.load(link, told)
+
+
+def operations(borrower: Borrower) -> dict[str, Callable[..., Any]]:
+    """The words of the judge, made once where a process serves many runs; what is of one run is the link's."""
+    tasks = Tasks()
     return {
         "L": load,
         "C": call,

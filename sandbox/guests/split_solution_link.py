@@ -24,13 +24,17 @@ class GuestError(Exception):
 
 
 class SolutionLink:
-    """Serves one judge over one wire until it is gone: the wire, what can be asked, and how to end are attached."""
+    """Serves one judge over one wire until it is gone: the wire, what loads the solution, how to end are attached.
 
+    `operations` are what can be asked, by its word.
+    """
+
+    load: Callable[["SolutionLink", list[str]], list[Any]]
     _wire: Wire
-    _operations: dict[str, Callable[..., Any]]
     _leave: Callable[[int], Any]
 
-    def __init__(self) -> None:
+    def __init__(self, operations: dict[str, Callable[..., Any]]) -> None:
+        self._operations = operations
         self.codec = SolutionCodec()
         self.shared = SharedContainers(self.codec)
         self._stand_ins = StandIns(self)
@@ -53,9 +57,9 @@ class SolutionLink:
         )
         self._printed = Streams(self)
 
-    def attach(self, wire: Wire, operations: dict[str, Callable[..., Any]], leave: Callable[[int], Any]) -> None:
+    def attach(self, wire: Wire, load: Callable[..., list[Any]], leave: Callable[[int], Any]) -> None:
         """Serve this judge; from here on what is printed goes to it."""
-        self._wire, self._operations, self._leave = wire, operations, leave
+        self._wire, self.load, self._leave = wire, load, leave
         self._printed.connect()
 
     # ---- what the solution's code does

@@ -39,6 +39,7 @@ class Streams:
         self._size = 0
         self._texts = {name: self._text(stream) for name, stream in (("stdout", 1), ("stderr", 2))}
         self._input = Asked(link)
+        self._replaced = (sys.stdin, sys.stdout, sys.stderr)  # to end them would cost more than to hold them
 
     def _text(self, stream: int) -> Any:
         raw: Any = _Printed(self, stream)

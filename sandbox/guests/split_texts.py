@@ -50,7 +50,7 @@ class Texts:
     """Stands where texts become code: watches from `begin` to `end`, in a process that may serve many runs."""
 
     _link: Any = None  # ends the run
-    _suite: Suite
+    _suite: Any = None
     _own: frozenset[str] | None = None
 
     def install(self) -> None:
@@ -66,8 +66,8 @@ class Texts:
         self._link = link
 
     def end(self) -> None:
-        """Watch nothing any more."""
-        self._link = None
+        """Watch nothing any more, and hold nothing: the next one would have to give up what this one had."""
+        self._link = self._suite = self._own = None
 
     def are_own(self, text: str) -> bool:
         """Whether a text stands in the suite."""

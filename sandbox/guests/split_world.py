@@ -74,7 +74,7 @@ class RemoteWorld(World):
 
     def _refuse_unsplittable(self) -> None:
         """End the run if the suite does what cannot be split."""
-        why = unsplittable(self.suite.nodes, frozenset((*self._names, *self.parts)))
+        why = unsplittable(self.suite.nodes, self.suite.words, frozenset((*self._names, *self.parts)))
         if why:
             self._link.end("unsplit", why)
 

@@ -19,19 +19,18 @@ Theory of operation
     reads its payload and serves it by the guest that the request names.
 
     Packets are words: `run NUMBER ENTRY FILE_BYTES TASKS FOLDER` with descriptors, `kill NUMBER`, `where NUMBER`.
-    Answers are `born PID`, `ready`, `here NUMBER` with a pidfd, `ended NUMBER STATUS USER SYSTEM PEAK OWN`, and
-    `broken TEXT`.
+    Answers are `born PID`, `ready`, `here NUMBER` with a pidfd, `broken TEXT`, and `ended NUMBER` followed by the bytes
+    of the kernel's answers (zygote_kernel.Lookout): nothing is made of them in here, for what a zygote touches after a
+    fork is copied as well.
 """
 
 import array
 import gc
 import posix
-import resource
 import sys
 from _signal import SIGKILL, pidfd_send_signal  # type: ignore[import-not-found]  # no stubs; signal itself imports enum
 from _socket import CMSG_LEN, SCM_RIGHTS, SOL_SOCKET, socket
 from collections.abc import Callable
-from select import POLLIN, poll
 from types import ModuleType
 from typing import Any
 
@@ -46,6 +45,7 @@ from zygote_kernel import (
     CLONE_NEWUTS,
     CLONE_PARENT,
     Kernel,
+    Lookout,
     drop_bounding_set,
     fail,
     keep_capabilities,
@@ -53,6 +53,8 @@ from zygote_kernel import (
     unshare,
 )
 from zygote_memory import end_counting, filled_holes, keep_tables, open_maps
+from zygote_seeds import NAME as SEEDED
+from zygote_seeds import Seeds
 
 from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
@@ -72,9 +74,10 @@ class Zygote:
     ) -> None:
         self._control = control
         self._jail = jail
-        self._kernel = kernel
         self._load = load
         self._kept = kept  # for nothing else than to be there
+        self._clone = kernel.cloning(jail.namespaces)
+        self._lookout = Lookout(control.fileno())
         self._room: list[str] = []
 
     def serve(self) -> None:
@@ -115,7 +118,7 @@ class Zygote:
             self._room = words[3:]
             self._jail.prepare(Room(int(words[3]), int(words[4]), words[5]))
         try:
-            pid, pidfd = self._kernel.clone(self._jail.namespaces)
+            pid, pidfd = self._clone()
         except OSError as error:
             self._say("broken", fail("a child could not be made", error))
             return
@@ -126,20 +129,15 @@ class Zygote:
         descriptors.clear()
         self._watch(number, pidfd)
         posix.close(pidfd)
-        _, status, use = posix.wait4(pid, 0)
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        code = posix.waitstatus_to_exitcode(status)
-        self._say("ended", number, code, use.ru_utime, use.ru_stime, use.ru_maxrss, own)
+        self._lookout.reap(pid)
+        try:
+            self._control.sendmsg([f"ended {number} ".encode(), self._lookout.ended])
+        except OSError:
+            posix._exit(0)  # noqa: SLF001 - as above
 
     def _watch(self, number: str, pidfd: int) -> None:
         """Wait for the child's end; meanwhile do what the parent asks about this run."""
-        events = poll()
-        events.register(pidfd, POLLIN)
-        events.register(self._control.fileno(), POLLIN)
-        while True:
-            for descriptor, _ in events.poll():
-                if descriptor == pidfd:
-                    return
+        while not self._lookout.wait(pidfd):
             words, extra = self._hear()
             for each in extra:
                 posix.close(each)
@@ -185,7 +183,7 @@ def launch(kernel: Kernel, config: dict[str, Any], control: socket) -> None:
             posix.close(descriptor)
     if not alone:
         unshare(LASTING)
-    pid, _ = kernel.clone(CLONE_PARENT | (0 if alone else CLONE_NEWPID))
+    pid, _ = kernel.cloning(CLONE_PARENT | (0 if alone else CLONE_NEWPID))()
     if pid:
         say(control, f"born {pid}")
         posix._exit(0)  # noqa: SLF001 - as above
@@ -193,8 +191,10 @@ def launch(kernel: Kernel, config: dict[str, Any], control: socket) -> None:
 
 def warm(config: dict[str, Any], load: Callable[[str], ModuleType]) -> Callable[[str], ModuleType]:
     """Load what children will use, and give the `load` of theirs."""
+    seeds = Seeds() if SEEDED in config["warm_modules"] else None
     for name in config["warm_modules"]:
-        __import__(name)
+        if name != SEEDED:
+            __import__(name)
     for name in config["warm_parts"]:
         parts[name].warm()
     kept = {name: load(name) for name in config["on_demand"]}
@@ -203,6 +203,8 @@ def warm(config: dict[str, Any], load: Callable[[str], ModuleType]) -> Callable[
         parts[name].rehearse(found)
     if config["packages"] is not None:
         offer_packages(**config["packages"])
+    if seeds is not None:
+        seeds.settle()
     return found
 
 
@@ -233,6 +235,7 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType]) -> None:
         drop_bounding_set()
         keep_capabilities(0 if config["form"] == "alone" else CAPABILITIES)
         jail = Jail(kernel, config)
+        jail.begin()
         if maps is not None:
             keep_tables(maps)
         gc.collect()

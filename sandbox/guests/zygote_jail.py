@@ -19,6 +19,7 @@ from zygote_kernel import (
     PR_SET_DUMPABLE,
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
+    Filter,
     Kernel,
     controlling,
     keeping_capabilities,
@@ -54,12 +55,11 @@ class Jail:
     """The jail of one zygote's children. `uid` None: they keep their user, without any capability."""
 
     def __init__(self, kernel: Kernel, config: dict[str, Any]) -> None:
-        self._kernel = kernel
         self._uid: int | None = config["uid"]
         self._alone = config["form"] == "alone"
         self._runs_own = config.get("runs_own", False)  # whether a run may execute what it has in its folder
         self.namespaces = 0 if self._alone else CLONE_NEWPID | CLONE_NEWNS
-        kernel.prepare_filter(config["filter"])
+        self._lasting, self._own = (Filter(config["filters"][name]) for name in ("lasting", "own"))
         seen, devices = (config["root"]["binds"], DEVICES) if self._alone else (["/"], ["/dev"])
         rules = [(path, READ) for path in seen] + [(path, DEVICE) for path in devices]
         self._landlock: Ruleset | None = None
@@ -72,6 +72,11 @@ class Jail:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
         self._steps: list[Step] = []
 
+    def begin(self) -> None:
+        """Put on this zygote, for good, what its children inherit: only they have what is not theirs taken away."""
+        controlling(PR_SET_NO_NEW_PRIVS, 1)()
+        self._lasting.install()
+
     def prepare(self, room: Room) -> None:
         """Have the steps of the next children ready: in the zygote, which makes them once for all that are alike."""
         steps: list[Step] = [(posix.setsid, ())]
@@ -81,7 +86,7 @@ class Jail:
             steps += self._making_folder(room.file_bytes)
             steps.append((resource.setrlimit, (resource.RLIMIT_NPROC, (room.tasks, room.tasks))))
         steps += self._becoming_nobody()
-        for option, value in ((PR_SET_DUMPABLE, 0), (PR_SET_PDEATHSIG, SIGKILL), (PR_SET_NO_NEW_PRIVS, 1)):
+        for option, value in ((PR_SET_DUMPABLE, 0), (PR_SET_PDEATHSIG, SIGKILL)):
             steps.append((controlling(option, value), ()))
         if self._landlock is not None:
             steps.append((self._landlock.restrict, (room.folder if self._alone else "/tmp",)))
@@ -102,7 +107,7 @@ class Jail:
     def close(self, count: int) -> None:
         """The last steps: nothing is open but the first `count` descriptors, and the filter is on."""
         posix.closerange(count, 4096)
-        self._kernel.install_filter(posix.getpid() if self._alone else None)
+        self._own.install(posix.getpid() if self._alone else None)
 
     def _making_folder(self, file_bytes: int) -> list[Step]:
         owner = "" if self._uid is None else f",uid={self._uid},gid={self._uid}"

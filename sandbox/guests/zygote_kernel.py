@@ -26,6 +26,7 @@ SECCOMP_MODE_FILTER = 2
 CAPABILITY_VERSION = 0x20080522
 LANDLOCK_VERSION_FLAG, LANDLOCK_PATH_BENEATH = 1, 1
 O_PATH = 0x200000
+POLLIN = 1
 ABOVE = 64  # where a zygote's own descriptors are: a child is given the low numbers
 
 _library = ctypes.PyDLL(None, use_errno=True)  # the interpreter's lock stays held: nothing else runs here
@@ -124,7 +125,6 @@ class Kernel:
     def __init__(self, numbers: dict[str, int]) -> None:
         self._numbers = numbers
         self._arm = posix.uname().machine == "aarch64"
-        self._filter: Any = None
 
     def call(self, name: str, *arguments: Any) -> int:
         """A system call by its name."""
@@ -135,8 +135,8 @@ class Kernel:
         wrapped = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
         return prepared(_syscall, name, ctypes.c_long(self._numbers[name]), *wrapped)
 
-    def clone(self, flags: int) -> tuple[int, int]:
-        """Fork with `flags`: (0, -1) in the child, (pid, pidfd) in the parent.
+    def cloning(self, flags: int) -> Callable[[], tuple[int, int]]:
+        """A fork with `flags`, prepared: gives (0, -1) in the child, (pid, pidfd) in the parent.
 
         Python is told as os.fork would tell it. The C library keeps its own thread's id in memory: where the kernel
         says where that is, it is brought up to date as fork(3) does.
@@ -146,17 +146,19 @@ class Kernel:
             flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID
         tls, child = ctypes.c_long(0), ctypes.c_void_p(address.value)
         last = (tls, child) if self._arm else (child, tls)
-        number = ctypes.c_long(self._numbers["clone"])
         word = ctypes.c_ulong(flags | CLONE_PIDFD | SIGCHLD)
-        pointer = ctypes.byref(pidfd)
-        _before_fork()
-        pid = _syscall(number, word, ctypes.c_long(0), pointer, *last)
-        if pid == 0:
-            _after_in_child()
-            return 0, -1
-        _after_in_parent()
-        checked(pid, "clone")
-        return pid, pidfd.value
+        arguments = (ctypes.c_long(self._numbers["clone"]), word, ctypes.c_long(0), ctypes.byref(pidfd), *last)
+
+        def clone() -> tuple[int, int]:
+            _before_fork()
+            pid = _syscall(*arguments)
+            if pid == 0:
+                _after_in_child()
+                return 0, -1
+            _after_in_parent()
+            return checked(pid, "clone"), pidfd.value
+
+        return clone
 
     def pivot(self, place: str) -> None:
         """Make the mount at `place` the root, and let go of everything else."""
@@ -165,20 +167,62 @@ class Kernel:
         unmount(".")
         posix.chdir("/")
 
-    def prepare_filter(self, program: bytes) -> None:
-        """Keep a seccomp program ready for install_filter()."""
-        code = ctypes.create_string_buffer(program, len(program))
-        packed = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-        kept = ctypes.create_string_buffer(packed, len(packed))
-        self._filter = (code, kept, controlling(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(kept)))
 
-    def install_filter(self, own_pid: int | None = None) -> None:
-        """Run every later system call of this process through the filter; `own_pid` replaces its placeholder."""
-        code, _, install = self._filter
+class PollDescriptor(ctypes.Structure):
+    """struct pollfd."""
+
+    _fields_ = (("descriptor", ctypes.c_int), ("events", ctypes.c_short), ("found", ctypes.c_short))
+
+
+class Lookout:
+    """Waits for one descriptor that is always there, and for one child at a time; it has no words of its own to make.
+
+    `ended` holds how the last child that was waited for ended: its status (a C int, and four bytes of nothing), what it
+    used and what this process has used, each as the kernel's struct rusage (the same on every 64-bit Linux).
+    """
+
+    STATUS_BYTES, USE_BYTES, CHILDREN_BYTES = 8, 144, 288
+
+    def __init__(self, standing: int) -> None:
+        self._pair = (PollDescriptor * 2)((standing, POLLIN, 0), (-1, POLLIN, 0))
+        self._poll = prepared(_library.poll, "poll", self._pair, ctypes.c_ulong(2), ctypes.c_int(-1))
+        self.ended = ctypes.create_string_buffer(self.STATUS_BYTES + self.CHILDREN_BYTES)
+        begin = ctypes.addressof(self.ended)
+        self._pid = ctypes.c_int(-1)
+        own = ctypes.c_void_p(begin + self.STATUS_BYTES + self.USE_BYTES)
+        child = ctypes.c_void_p(begin + self.STATUS_BYTES)
+        self._reap = prepared(_library.wait4, "wait4", self._pid, ctypes.c_void_p(begin), ctypes.c_int(0), child)
+        self._look = prepared(_library.getrusage, "getrusage", ctypes.c_int(0), own)
+
+    def wait(self, pidfd: int) -> bool:
+        """Wait for either: True when it is the child that has ended."""
+        standing, child = self._pair
+        child.descriptor = pidfd
+        self._poll()
+        return bool(child.found) and not standing.found
+
+    def reap(self, pid: int) -> None:
+        """Wait for the end of the child; `ended` tells of it."""
+        self._pid.value = pid
+        self._reap()
+        self._look()
+
+
+class Filter:
+    """A seccomp program that is ready to be put on."""
+
+    def __init__(self, program: bytes) -> None:
+        self._code = ctypes.create_string_buffer(program, len(program))
+        packed = struct.pack("@HP", len(program) // 8, ctypes.addressof(self._code))
+        self._kept = ctypes.create_string_buffer(packed, len(packed))
+        self._install = controlling(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(self._kept))
+
+    def install(self, own_pid: int | None = None) -> None:
+        """Run every later system call of this process through it, too; `own_pid` replaces its placeholder."""
         if own_pid is not None:
-            changed = code.raw.replace(b"\xff\xff\xff\xff", struct.pack("=I", own_pid))
-            ctypes.memmove(code, changed, len(changed))
-        install()
+            changed = self._code.raw.replace(b"\xff\xff\xff\xff", struct.pack("=I", own_pid))
+            ctypes.memmove(self._code, changed, len(changed))
+        self._install()
 
 
 def moved_up(descriptor: int) -> int:

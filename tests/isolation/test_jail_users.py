@@ -109,7 +109,7 @@ flags = kernel_module.CLONE_NEWPID | (0 if os.geteuid() == 0 else kernel_module.
 draws = set()
 for turn in range(30):
     reader, writer = os.pipe()
-    pid, pidfd = kernel.clone(flags)
+    pid, pidfd = kernel.cloning(flags)()
     if pid == 0:
         thread = threading.Thread(target=lambda: None)
         thread.start()

@@ -96,3 +96,39 @@ async def test_references_are_counted_to_what_a_run_makes(form: str, verdict: st
     async with new_sandbox(form, verdict=verdict) as sandbox:
         found = await sandbox.judge("def new(): return [1]", COUNTS)
     assert found.outcome == "passed", found.output
+
+
+DRAWS = """
+import random, random as again, sys
+
+print("drawn", random.random())
+assert random is again is sys.modules["random"] and random.__spec__.origin.endswith("random.py")
+
+def draw():
+    return random.random()
+"""
+DRAWN = """
+import random
+
+def test_both_draw_numbers_of_their_own():
+    mine, theirs = random.random(), draw()
+    print("drawn", mine, theirs)
+    assert mine != theirs
+    random.seed(7)
+    assert random.random() == 0.32383276483316237
+"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("packages", [(), ("numpy",)])  # numpy has the module before there is any run
+async def test_every_process_of_every_run_draws_other_numbers(
+    form: str, packages: tuple[str, ...], new_sandbox: NewSandbox
+) -> None:
+    drawn: list[str] = []
+    async with new_sandbox(form, verdict="split", packages=packages) as sandbox:
+        for _ in range(2):
+            found = await sandbox.judge(DRAWS, DRAWN)
+            assert found.outcome == "passed", found.output
+            printed = [line.split()[1:] for line in found.output.splitlines() if line.startswith("drawn")]
+            drawn += [number for numbers in printed for number in numbers]
+    assert len(drawn) == len(set(drawn)) == 6, drawn

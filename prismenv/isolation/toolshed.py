@@ -13,7 +13,7 @@ from prismenv.isolation.design import Form
 from prismenv.isolation.kit import LanguageKit, LanguageShelf
 from prismenv.isolation.language import Role
 from prismenv.isolation.rootplan import root_plan
-from prismenv.isolation.seccomp import filter_program, load_profile
+from prismenv.isolation.seccomp import filter_programs, load_profile
 from prismenv.isolation.syscalls import numbers_here
 from prismenv.isolation.worker import Worker, WorkerPair
 from prismenv.isolation.zygote import ZygoteDesign
@@ -57,7 +57,7 @@ def _tool_design(kit: LanguageKit, role: Role, form: Form, shelf: LanguageShelf)
     config = {
         "form": form,
         "numbers": numbers_here(),
-        "filter": filter_program(calls, platform.machine(), alone=form == "alone"),
+        "filters": asdict(filter_programs(calls, platform.machine(), alone=form == "alone")),
         "root": {name: list(value) for name, value in asdict(root_plan(shown)).items()},
         "environment": list(kit.guest_environment),
         "packages": None,

@@ -61,7 +61,15 @@ class ChallengeFlow(BaseEnvironment):
         return {} if self.language == PYTHON else {"language": self.language}
 
     def validate_config(self) -> None:
-        """ConfigurationException where `agents` lacks a role of the flow."""
+        """ConfigurationException where `agents` lacks a role of the flow, or `language` means nothing to it."""
+        asked = self.config.get("language") or PYTHON
+        if asked != self.language:
+            raise ConfigurationException(
+                f"{self.environment_name}: language: found {asked!r}; its programs are {self.language}",
+                code="bad_option",
+                subject="language",
+                hint="environment_coding_challenge has challenges in other languages.",
+            )
         missing = [role for role in self.agent_questions() if role not in self.config.agents]
         if missing:
             raise ConfigurationException(

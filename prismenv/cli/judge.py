@@ -135,7 +135,7 @@ def judge(
     raise typer.Exit(
         anyio.run(
             _judge_pair,
-            partial(judged, language=bench.language, verdict=verdict or _only_verdict(bench, tests)),
+            partial(judged, language=bench.language, verdict=_verdict_of(bench, tests, verdict)),
             solution.name,
             bench,
             as_json,
@@ -157,11 +157,16 @@ def _language(solution: Path, entry: str | None, folders: tuple[Path, ...]) -> s
     return language_of(Path(entry) if entry else solution, language_shelf(folders)) or HARNESS
 
 
-def _only_verdict(bench: _Bench, tests: Path) -> VerdictMode | None:
+def _verdict_of(bench: _Bench, tests: Path, asked: VerdictMode | None) -> VerdictMode | None:
     """`shared` for tests that are a program, where there is no other verdict of such; None: the sandbox's own."""
     profile = language_shelf(bench.languages).profile(bench.language)
-    by_program = profile.guest is None and profile.tests is not None and tests.suffix in profile.extensions
-    return "shared" if by_program else None
+    if profile.guest is not None or profile.tests is None or tests.suffix not in profile.extensions:
+        return asked
+    if asked == "split":
+        message = f"{tests} is a program that runs in one process with the solution: no split verdict"
+        hint = "Ask for --verdict shared, or judge it by cases of input and output."
+        raise ConfigurationException(message, subject=str(tests), hint=hint)
+    return "shared"
 
 
 def _token(file: Path | None, variable: str | None) -> KeySource | None:

@@ -37,6 +37,7 @@ from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Execution, Verdict, VerdictMode
 
+NO_SPLIT = "Tests that are a program of {} have no split verdict: ask for `verdict: shared`, or judge it by cases."
 SHOWN_CHARACTERS = 10**6  # of a longer solution the judge can show no line: its memory is for the suite
 
 
@@ -107,10 +108,10 @@ class GuestSandbox(Sandbox):
             message = f"the language {language} has no split verdict"
             raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
         allowed, source = self._allowed(kit, limits), Source.of(solution, module, self._packages.names)
-        if holds_cases(tests) or (guest is None and kit.profile.tests is None):
+        if holds_cases(tests) or (guest is None and (kit.profile.tests is None or mode == "split")):
             return await self._judge_cases(source, tests, kit, allowed)
         if guest is None:
-            return await self._judge_by_program(source, tests, kit, allowed, mode)
+            return await self._judge_by_program(source, tests, kit, allowed)
         if (finding := source.objection()) is not None:
             return Judgement(allowed, kit.digest(mode), self.isolation, mode).verdict(finding, [])
 
@@ -158,7 +159,8 @@ class GuestSandbox(Sandbox):
         try:
             suite = await anyio.to_thread.run_sync(read_cases, tests)
         except ConfigurationException as error:
-            finding = Finding("invalid_tests", "tests", f"the tests cannot be read: {error}")
+            hint = "" if kit.profile.tests is None else f"\n{NO_SPLIT.format(kit.profile.language)}"
+            finding = Finding("invalid_tests", "tests", f"the tests cannot be read: {error}{hint}")
             return Judgement(allowed, digest, self.isolation, "split").verdict(finding, [])
         program = _program(kit, solution)
 
@@ -173,15 +175,11 @@ class GuestSandbox(Sandbox):
             verdict = await judged()
             return await judged() if verdict.outcome == "infrastructure_error" else verdict
 
-    async def _judge_by_program(
-        self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits, mode: VerdictMode
-    ) -> Verdict:
+    async def _judge_by_program(self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
         """Judge the solution by tests that are a program of its language."""
         how, name = kit.profile.tests, kit.profile.language
-        if how is None or mode == "split":
-            message = f"tests that are a program of {name} run in one process with the solution: no split verdict"
-            hint = "Ask for `verdict: shared`, or judge it by cases of input and output."
-            raise ConfigurationException(message, subject=name, hint=hint)
+        if how is None:
+            raise AssertionError("only languages with such tests come here")
         if solution.files is not None:
             raise ConfigurationException(f"a solution in {name} that tests load is one file", subject=name)
 

@@ -1,6 +1,7 @@
 """The sandbox that a program of one's own opens."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError
@@ -26,9 +27,10 @@ class Sandbox(SandboxContract):
     `{"variable": NAME}` or `{"file": PATH}`. What `isolation` and `ceiling` are is known once such a one is open.
 
     The arguments are the keys of a recipe's `sandbox` section, and `workers`, how many runs go on at once (None: one
-    for each processor). `limits` and `ceiling` None are the language's and the host's own; `clock` None is the
-    system's, by which idle sessions end. SandboxException where the isolation that is asked for or required is not
-    there; ConfigurationException for a wrong argument.
+    for each processor), and `languages`, folders `sandbox` of workspaces whose languages are there too. `limits` and
+    `ceiling` None are the language's and the host's own; `clock` None is the system's, by which idle sessions end.
+    SandboxException where the isolation that is asked for or required is not there; ConfigurationException for a wrong
+    argument.
     """
 
     def __init__(  # noqa: PLR0913 - by keyword
@@ -46,6 +48,7 @@ class Sandbox(SandboxContract):
         url: str | None = None,
         token: KeySource | Mapping[str, str] | None = None,
         docker: DockerSettings | Mapping[str, Any] | None = None,
+        languages: Sequence[Path] = (),
     ) -> None:
         if workers is not None and workers < 1:
             raise ConfigurationException(f"workers: found {workers}; expected at least 1", subject="workers")
@@ -63,7 +66,7 @@ class Sandbox(SandboxContract):
                 "docker": docker or DockerSettings(),
             }
         )
-        self._chosen = open_sandbox(settings, workers, clock=clock)
+        self._chosen = open_sandbox(settings, workers, clock=clock, languages=languages)
         self.isolation = self._chosen.isolation
         self.ceiling = self._chosen.ceiling
 

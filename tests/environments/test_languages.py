@@ -82,6 +82,11 @@ def test_an_unknown_language_is_an_error_with_the_nearest(stage):
         stage.run("environment_coding_challenge", config={"language": "javascrip"}, real=True)
 
 
+def test_an_environment_that_has_no_other_language_says_so(stage):
+    with pytest.raises(ConfigurationException, match="language: found 'cpp'"):
+        stage.run("environment_enhanced_coding_challenge", config={"language": "cpp"})
+
+
 def test_an_episode_takes_a_program_of_that_language(stage):
     stage.play(answers("js", ["1"]))
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from prismenv.contracts.jail import Sandbox
+from prismenv import Sandbox
+from prismenv.contracts.jail import Sandbox as SandboxContract
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.kit import language_of, language_shelf
 from prismenv.isolation.portable import PortableSandbox
@@ -128,7 +129,7 @@ def strict(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("form", ["full", "portable"])
 def test_a_bomb_for_the_compiler_is_held_and_is_the_candidates_fault(
-    form: str, new_sandbox: Callable[..., Sandbox], strict: Path
+    form: str, new_sandbox: Callable[..., SandboxContract], strict: Path
 ) -> None:
     usable("cpp")
     with BlockingSandbox(new_sandbox(form, languages=[strict])) as sandbox:
@@ -140,7 +141,9 @@ def test_a_bomb_for_the_compiler_is_held_and_is_the_candidates_fault(
         assert sandbox.judge(PROGRAMS["cpp"]["right"], CASES, language="cpp").success
 
 
-def test_the_limits_of_the_compiler_are_those_that_end_it(new_sandbox: Callable[..., Sandbox], strict: Path) -> None:
+def test_the_limits_of_the_compiler_are_those_that_end_it(
+    new_sandbox: Callable[..., SandboxContract], strict: Path
+) -> None:
     usable("cpp")
     with BlockingSandbox(new_sandbox("full", languages=[strict])) as sandbox:
         slow = sandbox.judge(BOMBS["time"], CASES, language="cpp")
@@ -206,6 +209,8 @@ def test_a_language_is_added_by_one_file_and_stands_before_the_built_in_one(tmp_
         assert sandbox.run("echo $((1 + 1))", language="shell").stdout == "2\n"
         assert sandbox.run("echo $WHOSE", language="bash").stdout == "mine\n"
     assert "shell" in language_shelf([folder]).names()
+    with BlockingSandbox(Sandbox(isolation="portable", workers=1, languages=[folder])) as sandbox:
+        assert sandbox.run("echo $((2 + 2))", language="shell").stdout == "4\n"
 
 
 @pytest.mark.parametrize(

@@ -186,9 +186,9 @@ def test_a_program_of_tests_tells_right_from_wrong_and_the_verdict_is_called_sha
 
 
 def test_a_split_verdict_of_it_is_refused_and_never_replaced(judge: Judge) -> None:
-    with pytest.raises(ConfigurationException, match="no split verdict") as caught:
-        judge("javascript", "", JS_TESTS, verdict="split")
-    assert "verdict: shared" in str(caught.value)
+    verdict = judge("javascript", "", JS_TESTS, verdict="split")
+    assert (verdict.outcome, verdict.fault, verdict.verdict_mode) == ("invalid_tests", "tests", "split")
+    assert "have no split verdict: ask for `verdict: shared`" in verdict.message
 
 
 LOAD = "require('./solution.js')"

@@ -8,13 +8,16 @@ with EnvironmentClient.local("environment_echo").sync() as env:                 
 import dataclasses
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import BaseModel, TypeAdapter
 
+from prismenv.clients.lasting import LastingLink
 from prismenv.clients.links import Link, LocalLink, WebSocketLink
+from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.episode import TEXT_KEY, StepResult, plain
 from prismenv.contracts.face import TEXT_ACTION
 from prismenv.contracts.services import Services
@@ -33,6 +36,9 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
     `url` is a server's, `environment` a name there; None: the address is that of one environment, ours or any server's
     that speaks OpenEnv. `observation` and `state` are types that results are read into; None: mappings as they come.
     `token` None: none. `timeout_seconds`: an answer that takes longer is given up, and the session with it.
+    `reconnect_seconds`: for so long a connection that was lost is made again, to the same instance, and what was asked
+    last is asked again and done once; a call that was given up does not end the session then. For servers of ours
+    alone. None: a lost connection is the session's end.
 
     A subclass may override `_step_payload`, `_parse_result` and `_parse_state`. What goes wrong is raised as it is in
     one process: ActionException (the episode goes on), EnvironmentExecutionException and DeadlineException (it ended,
@@ -48,8 +54,11 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
         state: type[StateT] | None = None,
         token: str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        reconnect_seconds: float | None = None,
     ) -> None:
-        self._prepare(WebSocketLink(_address(url, environment), token, timeout_seconds), observation, state)
+        connect = partial(WebSocketLink, _address(url, environment), token, timeout_seconds)
+        link = connect() if reconnect_seconds is None else LastingLink(connect, SystemClock(), reconnect_seconds)
+        self._prepare(link, observation, state)
 
     @classmethod
     def local(  # noqa: PLR0913 - each is optional

@@ -20,6 +20,7 @@ from prismenv import __version__
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.face import EpisodeTypes
 from prismenv.engine.host.host import EnvironmentHost
+from prismenv.engine.host.kept import KeptInstances
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.application import answered, fault, no_such_thing, while_there
@@ -54,6 +55,7 @@ class EnvironmentApplication:
     limits: WireLimits
     clock: Clock
     only: str | None
+    kept: KeptInstances
 
     def build(self) -> Starlette:
         """The ASGI application."""
@@ -190,17 +192,21 @@ class EnvironmentApplication:
         return answered(EpisodeTypes(type(self.hosted.make(name, 0))).schemas())
 
     async def _session(self, websocket: WebSocket) -> None:
+        headers = websocket.headers
         try:
-            tenant = self.admission.tenant(websocket.headers) or ""
+            tenant = self.admission.tenant(headers) or ""
             name = self._name(websocket.path_params.get("environment"))
             if self.host.stopping:
                 raise HostException("the server is stopping", code="stopping")
+            setup = SessionSetup(self.host, self.kept, self.meter, self.limits, self.clock)
+            session = OpenEnvSession(websocket, setup, name, tenant)
+            if (token := headers.get("x-session-token")) is not None:
+                session.claim(headers.get("x-session-id", ""), token)
         except EnvironmentException as error:
             await websocket.send_denial_response(told(error))
             return
-        await websocket.accept()
-        setup = SessionSetup(self.host, self.meter, self.limits, self.clock)
         try:
-            await OpenEnvSession(websocket, setup, name, tenant).run()
+            await websocket.accept()
+            await session.run()
         except* (WebSocketDisconnect, TimeoutError, OSError):
             pass  # the client went away, or takes no answers

@@ -5,7 +5,6 @@ async with EnvironmentClient.local("environment_echo") as env:                  
 with EnvironmentClient.local("environment_echo").sync() as env:                     # without async
 """
 
-import dataclasses
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -13,13 +12,13 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
 from prismenv.clients.lasting import LastingLink
 from prismenv.clients.links import Link, LocalLink, WebSocketLink
+from prismenv.clients.reading import ResultReader, action_document, read_by
 from prismenv.contracts.clock import SystemClock
-from prismenv.contracts.episode import TEXT_KEY, StepResult, plain
-from prismenv.contracts.face import TEXT_ACTION
+from prismenv.contracts.episode import StepResult
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.words.errors import ConfigurationException, ProtocolException
@@ -27,7 +26,6 @@ from prismenv.words.errors import ConfigurationException, ProtocolException
 ObservationT = TypeVar("ObservationT")
 StateT = TypeVar("StateT")
 TIMEOUT_SECONDS = 330.0  # more than an environment's own, so that it is the environment that ends a call
-_ENGINE_KEYS = ("done", "reward", "truncated", "metadata")
 
 
 class EnvironmentClient(Generic[ObservationT, StateT]):
@@ -80,8 +78,7 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
 
     def _prepare(self, link: Link, observation: Any, state: Any) -> None:
         self._link = link
-        self._observation_type = observation
-        self._reads_observation = None if observation in (None, str) else TypeAdapter(observation)
+        self._reader: ResultReader[ObservationT] = ResultReader(observation)
         self._reads_state = None if state is None else TypeAdapter(state)
         self._rewards: list[float] = []
 
@@ -129,35 +126,11 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
 
     def _step_payload(self, action: Any) -> dict[str, Any]:
         """An action as an object of JSON."""
-        if isinstance(action, str):
-            return {TEXT_ACTION: action}
-        if isinstance(action, BaseModel) or (dataclasses.is_dataclass(action) and not isinstance(action, type)):
-            made = plain(action, "an action")
-            return {key: value for key, value in made.items() if key != "metadata" or value}
-        if isinstance(action, Mapping):
-            return dict(action)
-        raise ConfigurationException(
-            f"an action is a mapping, text, a pydantic model or a dataclass, found {type(action).__name__}",
-            code="bad_option",
-            subject="action",
-        )
+        return action_document(action)
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
         """A result of `{"observation", "reward", "done", "metadata"?}`."""
-        seen, metadata = payload.get("observation"), payload.get("metadata") or {}
-        done, reward = payload.get("done") is True, payload.get("reward")
-        truncated = metadata.get("truncated") is True
-        if self._observation_type is str and isinstance(seen, dict) and isinstance(seen.get(TEXT_KEY), str):
-            seen = seen[TEXT_KEY]
-        elif self._reads_observation is not None:
-            own = {"done": done, "reward": reward, "truncated": truncated}
-            wanted = _fields(self._observation_type)
-            seen = self._reads_observation.validate_python(
-                {**cast(dict[str, Any], seen), **{key: value for key, value in own.items() if key in wanted}}
-            )
-        info = {key: value for key, value in metadata.items() if key != "truncated"}
-        number = None if reward is None else float(reward)
-        return StepResult(cast(ObservationT, seen), number, done, truncated, info)
+        return self._reader.read(payload)
 
     def _parse_state(self, payload: dict[str, Any]) -> StateT:
         """A state of `{"episode_id", "step_count", …}`."""
@@ -166,10 +139,7 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
         return cast(StateT, self._reads_state.validate_python(payload))
 
     def _result(self, payload: dict[str, Any] | None) -> StepResult[ObservationT]:
-        try:
-            return self._parse_result(self._known(payload, "reset and step"))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ProtocolException(f"the result cannot be read: {error}", code="bad_result") from error
+        return read_by(self._parse_result, self._known(payload, "reset and step"))
 
     @staticmethod
     def _known(payload: dict[str, Any] | None, what: str) -> dict[str, Any]:
@@ -236,10 +206,3 @@ def _address(url: str, environment: str | None) -> str:
         )
     path = "" if environment is None else f"/environments/{environment}"
     return f"{kinds[scheme.lower()]}://{rest}{path}/ws"
-
-
-def _fields(kind: Any) -> set[str]:
-    """Which of the engine's keys a type of observations has."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return set(kind.model_fields) & set(_ENGINE_KEYS)
-    return {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()

@@ -100,7 +100,7 @@ class WebSocketLink(Link):
     def __init__(
         self, address: str, token: str | None, timeout_seconds: float, headers: Mapping[str, str] | None = None
     ) -> None:
-        if token is not None and not _fits_header(token):  # not shown: what refuses it later would show it
+        if token is not None and not fits_header(token):  # not shown: what refuses it later would show it
             raise ConfigurationException(
                 "token must be printable ASCII characters without blanks or line ends",
                 code="bad_token",
@@ -247,5 +247,6 @@ def _not_open() -> HostException:
     )
 
 
-def _fits_header(token: str) -> bool:
+def fits_header(token: str) -> bool:
+    """Whether a token can stand in a header as it is."""
     return token.isascii() and token.isprintable() and token != "" and " " not in token

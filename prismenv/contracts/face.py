@@ -5,6 +5,7 @@ their form, and what types they speak in. What an episode is allowed to do when 
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, cast, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -44,6 +45,15 @@ class EpisodeTypes:
         state = cls.__dict__.get("state", getattr(cls, "state", None))
         self.state = _told(_hints(state.fget if isinstance(state, property) else state).get("return"))
         self._reads_action = None if self.action in (None, str) else _adapter(self.action)
+
+    @cached_property
+    def text_field(self) -> str | None:
+        """Where a policy's plain text belongs in an action: its only field that is needed, if that is text."""
+        schema = self.schemas()["action"]
+        needed = schema.get("required", [])
+        if len(needed) == 1 and schema["properties"][needed[0]].get("type") == "string":
+            return str(needed[0])
+        return None
 
     def schemas(self) -> dict[str, Any]:
         """JSON Schemas of `action`, `observation` and `state`."""

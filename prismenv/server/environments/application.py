@@ -26,12 +26,14 @@ from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.application import answered, fault, no_such_thing, while_there
 from prismenv.server.body import read_body
 from prismenv.server.environments.admission import Admission
+from prismenv.server.environments.batches import CALLS, Batches
 from prismenv.server.environments.challenges import ChallengeRunner
 from prismenv.server.environments.health import EnvironmentHealth, overall
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.stepping import HttpEpisodes
 from prismenv.server.environments.telling import told
+from prismenv.server.environments.vagen import KEYS, VagenBatches
 from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
 from prismenv.words.errors import EnvironmentException, HostException, RegistryException
 
@@ -59,7 +61,9 @@ class EnvironmentApplication:
 
     def build(self) -> Starlette:
         """The ASGI application."""
-        episodes = HttpEpisodes(NamedInstances(self.host), self.hosted)
+        instances = NamedInstances(self.host)
+        episodes = HttpEpisodes(instances, self.hosted)
+        batches, vagen = Batches(instances), VagenBatches(instances, self.hosted)
         runner = ChallengeRunner(self.hosted, self.host, self.clock)
         own: list[tuple[str, str, Handler]] = [
             ("GET", "/metadata", self._metadata),
@@ -67,6 +71,7 @@ class EnvironmentApplication:
             ("GET", "/state", self._stepped(episodes.state)),
             ("POST", "/reset", self._stepped(episodes.reset)),
             ("POST", "/step", self._stepped(episodes.step)),
+            *(("POST", f"/batch/{kind}", self._batched(kind, batches, vagen)) for kind in CALLS),
         ]
         routes: list[Route | WebSocketRoute] = [
             self._route("GET", "/", self._root, free=True),
@@ -74,6 +79,7 @@ class EnvironmentApplication:
             self._route("GET", f"{PREFIX}/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),
             self._route("POST", "/run-challenge", self._challenge(runner)),
+            self._route("POST", "/environments", self._named_by_vagen(vagen)),
         ]
         for prefix in ("", PREFIX):
             routes += [self._route(method, f"{prefix}{path}", handler) for method, path, handler in own]
@@ -121,6 +127,32 @@ class EnvironmentApplication:
                 # A step that has a name may be asked for again, by a client that lost its connection.
                 document = await (work if "request_id" in body else while_there(request, work))
             return answered(document)
+
+        return handler
+
+    def _batched(self, kind: str, batches: Batches, vagen: VagenBatches) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            body = await self._body(request)
+            given = request.path_params.get("environment")
+            if any(key in body for key in KEYS):
+                name = given or self.only
+                if name is not None:
+                    self.hosted.require(name)
+                work = vagen.call(kind, tenant, body, name)
+            else:
+                name = self._name(given)
+                work = batches.call(kind, tenant, name, body)
+            with self._metered(name or "several", f"batch_{kind}"):
+                # As a single step: what has a name may be asked for again.
+                document = await (work if "request_id" in body else while_there(request, work))
+            return answered(document)
+
+        return handler
+
+    def _named_by_vagen(self, vagen: VagenBatches) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            body = await self._body(request)
+            return answered(await while_there(request, vagen.make(tenant, body, self.only)))
 
         return handler
 

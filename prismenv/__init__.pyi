@@ -4,6 +4,7 @@ from prismenv.answers.files import extract_files as extract_files
 from prismenv.answers.rename import bind_function_to_test as bind_function_to_test
 from prismenv.answers.similarity import near_duplicate as near_duplicate
 from prismenv.answers.suites import stubs_for as stubs_for
+from prismenv.clients.batch import EnvironmentBatch as EnvironmentBatch
 from prismenv.clients.environment import EnvironmentClient as EnvironmentClient
 from prismenv.contracts.base import BaseEnvironment as BaseEnvironment
 from prismenv.contracts.episode import Action as Action

@@ -5,18 +5,21 @@ async with EnvironmentClient.local("environment_echo") as env:                  
 with EnvironmentClient.local("environment_echo").sync() as env:                     # without async
 """
 
-import dataclasses
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 
+from prismenv.clients.lasting import LastingLink
 from prismenv.clients.links import Link, LocalLink, WebSocketLink
-from prismenv.contracts.episode import TEXT_KEY, StepResult, plain
-from prismenv.contracts.face import CALL_TOOL, LIST_TOOLS, TEXT_ACTION
+from prismenv.clients.reading import ResultReader, action_document, read_by
+from prismenv.contracts.clock import SystemClock
+from prismenv.contracts.episode import StepResult
+from prismenv.contracts.face import CALL_TOOL, LIST_TOOLS
 from prismenv.contracts.services import Services
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.words.errors import (
@@ -31,7 +34,6 @@ from prismenv.words.errors import (
 ObservationT = TypeVar("ObservationT")
 StateT = TypeVar("StateT")
 TIMEOUT_SECONDS = 330.0  # more than an environment's own, so that it is the environment that ends a call
-_ENGINE_KEYS = ("done", "reward", "truncated", "metadata")
 
 
 class EnvironmentClient(Generic[ObservationT, StateT]):
@@ -40,6 +42,9 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
     `url` is a server's, `environment` a name there; None: the address is that of one environment, ours or any server's
     that speaks OpenEnv. `observation` and `state` are types that results are read into; None: mappings as they come.
     `token` None: none. `timeout_seconds`: an answer that takes longer is given up, and the session with it.
+    `reconnect_seconds`: for so long a connection that was lost is made again, to the same instance, and what was asked
+    last is asked again and done once; a call that was given up does not end the session then. For servers of ours
+    alone. None: a lost connection is the session's end.
 
     A subclass may override `_step_payload`, `_parse_result` and `_parse_state`. What goes wrong is raised as it is in
     one process: ActionException (the episode goes on), EnvironmentExecutionException and DeadlineException (it ended,
@@ -55,8 +60,11 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
         state: type[StateT] | None = None,
         token: str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        reconnect_seconds: float | None = None,
     ) -> None:
-        self._prepare(WebSocketLink(_address(url, environment), token, timeout_seconds), observation, state)
+        connect = partial(WebSocketLink, _address(url, environment), token, timeout_seconds)
+        link = connect() if reconnect_seconds is None else LastingLink(connect, SystemClock(), reconnect_seconds)
+        self._prepare(link, observation, state)
 
     @classmethod
     def local(  # noqa: PLR0913 - each is optional
@@ -78,8 +86,7 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
 
     def _prepare(self, link: Link, observation: Any, state: Any) -> None:
         self._link = link
-        self._observation_type = observation
-        self._reads_observation = None if observation in (None, str) else TypeAdapter(observation)
+        self._reader: ResultReader[ObservationT] = ResultReader(observation)
         self._reads_state = None if state is None else TypeAdapter(state)
         self._rewards: list[float] = []
 
@@ -156,35 +163,11 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
 
     def _step_payload(self, action: Any) -> dict[str, Any]:
         """An action as an object of JSON."""
-        if isinstance(action, str):
-            return {TEXT_ACTION: action}
-        if isinstance(action, BaseModel) or (dataclasses.is_dataclass(action) and not isinstance(action, type)):
-            made = plain(action, "an action")
-            return {key: value for key, value in made.items() if key != "metadata" or value}
-        if isinstance(action, Mapping):
-            return dict(action)
-        raise ConfigurationException(
-            f"an action is a mapping, text, a pydantic model or a dataclass, found {type(action).__name__}",
-            code="bad_option",
-            subject="action",
-        )
+        return action_document(action)
 
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[ObservationT]:
         """A result of `{"observation", "reward", "done", "metadata"?}`."""
-        seen, metadata = payload.get("observation"), payload.get("metadata") or {}
-        done, reward = payload.get("done") is True, payload.get("reward")
-        truncated = metadata.get("truncated") is True
-        if self._observation_type is str and isinstance(seen, dict) and isinstance(seen.get(TEXT_KEY), str):
-            seen = seen[TEXT_KEY]
-        elif self._reads_observation is not None:
-            own = {"done": done, "reward": reward, "truncated": truncated}
-            wanted = _fields(self._observation_type)
-            seen = self._reads_observation.validate_python(
-                {**cast(dict[str, Any], seen), **{key: value for key, value in own.items() if key in wanted}}
-            )
-        info = {key: value for key, value in metadata.items() if key != "truncated"}
-        number = None if reward is None else float(reward)
-        return StepResult(cast(ObservationT, seen), number, done, truncated, info)
+        return self._reader.read(payload)
 
     def _parse_state(self, payload: dict[str, Any]) -> StateT:
         """A state of `{"episode_id", "step_count", …}`."""
@@ -193,10 +176,7 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
         return cast(StateT, self._reads_state.validate_python(payload))
 
     def _result(self, payload: dict[str, Any] | None) -> StepResult[ObservationT]:
-        try:
-            return self._parse_result(self._known(payload, "reset and step"))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ProtocolException(f"the result cannot be read: {error}", code="bad_result") from error
+        return read_by(self._parse_result, self._known(payload, "reset and step"))
 
     @staticmethod
     def _known(payload: dict[str, Any] | None, what: str) -> dict[str, Any]:
@@ -284,10 +264,3 @@ def _address(url: str, environment: str | None) -> str:
         )
     path = "" if environment is None else f"/environments/{environment}"
     return f"{kinds[scheme.lower()]}://{rest}{path}/ws"
-
-
-def _fields(kind: Any) -> set[str]:
-    """Which of the engine's keys a type of observations has."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return set(kind.model_fields) & set(_ENGINE_KEYS)
-    return {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()

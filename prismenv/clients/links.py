@@ -34,6 +34,10 @@ CLOSE_SECONDS = 5.0
 _OPTION_CODES = ("bad_option", "missing_option", "unknown_option")
 
 
+class ConnectionLost(HostException):
+    """The connection broke; whether the last call was done is not known."""
+
+
 class Link(ABC):
     """A way to one instance. `call` takes and gives what OpenEnv's messages have under `data`."""
 
@@ -103,15 +107,19 @@ class WebSocketLink(Link):
     may still come.
     """
 
-    def __init__(self, address: str, token: str | None, timeout_seconds: float) -> None:
-        if token is not None and not _fits_header(token):  # not shown: what refuses it later would show it
+    def __init__(
+        self, address: str, token: str | None, timeout_seconds: float, headers: Mapping[str, str] | None = None
+    ) -> None:
+        if token is not None and not fits_header(token):  # not shown: what refuses it later would show it
             raise ConfigurationException(
                 "token must be printable ASCII characters without blanks or line ends",
                 code="bad_token",
                 hint="One that was read from a file may end with a line end: .strip() it.",
             )
         self._address = address
-        self._token = token
+        self._headers = dict(headers or {})
+        if token is not None:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._timeout_seconds = timeout_seconds
         self._connection: Any = None
         self._lock = anyio.Lock()
@@ -129,8 +137,8 @@ class WebSocketLink(Link):
             ) from error
         parts = urlsplit(self._address)
         options: dict[str, Any] = {} if parts.hostname not in ("localhost", "127.0.0.1", "::1") else {"proxy": None}
-        if self._token is not None:
-            options["additional_headers"] = {"Authorization": f"Bearer {self._token}"}
+        if self._headers:
+            options["additional_headers"] = self._headers
         try:
             self._connection = await connect(
                 self._address, open_timeout=CONNECT_SECONDS, max_size=MAX_ANSWER_BYTES, compression=None, **options
@@ -140,8 +148,13 @@ class WebSocketLink(Link):
         except (OSError, TimeoutError, WebSocketException) as error:
             raise HostException(f"{self._shown} cannot be reached: {error}", code="unreachable") from error
 
-    async def call(self, kind: str, data: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
-        message = {"type": kind} if data is None else {"type": kind, "data": data}
+    async def call(
+        self, kind: str, data: Mapping[str, Any] | None = None, *, request_id: str | None = None
+    ) -> dict[str, Any] | None:
+        """See Link. `request_id` names the call, so that it may be sent again; for servers of ours alone."""
+        message: dict[str, Any] = {"type": kind} if data is None else {"type": kind, "data": data}
+        if request_id is not None:
+            message["request_id"] = request_id
         try:
             text = json.dumps(message, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -158,7 +171,7 @@ class WebSocketLink(Link):
         raise error_told(told)
 
     async def schemas(self) -> dict[str, Any]:
-        return await fetched_schemas(self._address, self._token)
+        return await fetched_schemas(self._address, self._headers)
 
     async def _exchange(self, kind: str, text: str) -> dict[str, Any]:
         connection = self._connection
@@ -175,7 +188,7 @@ class WebSocketLink(Link):
         except TimeoutError as error:
             raise DeadlineException(f"{kind}: no answer of {self._shown} in {self._timeout_seconds:g} s") from error
         except ConnectionClosed as error:
-            raise HostException(f"{self._shown} closed the connection: {error}", code="closed") from error
+            raise ConnectionLost(f"{self._shown} closed the connection: {error}", code="closed") from error
         except ValueError as error:
             raise ProtocolException(f"{self._shown} sent what is no JSON: {error}") from error
         finally:
@@ -186,6 +199,11 @@ class WebSocketLink(Link):
         if not isinstance(said, dict):
             raise ProtocolException(f"{self._shown} sent what is no object")
         return said
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be used; whether the other side is still there is not known."""
+        return self._connection is not None
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -242,5 +260,6 @@ def _not_open() -> HostException:
     )
 
 
-def _fits_header(token: str) -> bool:
+def fits_header(token: str) -> bool:
+    """Whether a token can stand in a header as it is."""
     return token.isascii() and token.isprintable() and token != "" and " " not in token

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,22 +15,21 @@ MOST_SCHEMA_BYTES = 4 * 2**20
 _OK = 200
 
 
-async def fetched_schemas(address: str, token: str | None) -> dict[str, Any]:
+async def fetched_schemas(address: str, headers: Mapping[str, str]) -> dict[str, Any]:
     """JSON Schemas of `action`, `observation` and `state`, from beside the WebSocket at `address` (.../ws).
 
     HostException when the server cannot be reached or has none; ProtocolException when what it sends is none.
     """
-    return await anyio.to_thread.run_sync(_fetch, address, token, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(_fetch, address, headers, abandon_on_cancel=True)
 
 
-def _fetch(address: str, token: str | None) -> dict[str, Any]:
+def _fetch(address: str, headers: Mapping[str, str]) -> dict[str, Any]:
     parts = urlsplit(address)
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=SCHEMAS_SECONDS)
     try:
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        connection.request("GET", f"{parts.path.removesuffix('/ws')}/schema", headers=headers)
+        connection.request("GET", f"{parts.path.removesuffix('/ws')}/schema", headers=dict(headers))
         answer = connection.getresponse()
         body = answer.read(MOST_SCHEMA_BYTES + 1)
     except (OSError, http.client.HTTPException) as error:

@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 from collections.abc import Hashable, Mapping
+from functools import cached_property
 from typing import Any, cast, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
@@ -92,6 +93,15 @@ class EpisodeTypes:
             properties[name] = own
         found: dict[str, Any] = {"type": "object", "properties": properties}
         return {**found, "$defs": definitions} if definitions else found
+
+    @cached_property
+    def text_field(self) -> str | None:
+        """Where a policy's plain text belongs in an action: its only field that is needed, if that is text."""
+        schema = self.schemas()["action"]
+        needed = schema.get("required", [])
+        if len(needed) == 1 and schema["properties"][needed[0]].get("type") == "string":
+            return str(needed[0])
+        return None
 
     def schemas(self) -> dict[str, Any]:
         """JSON Schemas of `action`, `observation` and `state`."""

@@ -24,7 +24,7 @@ from prismenv.words.errors import SandboxException
 from prismenv.words.limits import Limits
 
 START_SECONDS = 30.0
-END_SECONDS = 5.0
+END_SECONDS = 20.0  # a fork bomb takes a busy machine a while to clear away
 PACKET_BYTES = 4096
 THREADS = 64  # tasks beyond the allowed number of processes: what threads may take
 PAYLOAD_COPIES = 4  # how often a payload is in a child's memory before its own limit begins to count

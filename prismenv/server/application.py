@@ -172,7 +172,9 @@ class Application:
 
 async def while_there(request: Request, work: Awaitable[T]) -> T:
     """What `work` gives; ClientDisconnect, and the work cancelled, when the client goes away first."""
-    connection = request.scope[SCOPE_KEY]
+    connection = request.scope.get(SCOPE_KEY)
+    if connection is None:  # a server of somebody else's
+        return await _while_connected(request, work)
     with anyio.CancelScope() as scope:
         connection.on_gone = scope.cancel
         if connection.gone:
@@ -181,6 +183,22 @@ async def while_there(request: Request, work: Awaitable[T]) -> T:
             return await work
         finally:
             connection.on_gone = None
+    raise ClientDisconnect
+
+
+async def _while_connected(request: Request, work: Awaitable[T]) -> T:
+    """The same where the server cannot say by itself that the client is gone; the body was read before."""
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch, group.cancel_scope)
+        result = await work
+        group.cancel_scope.cancel()
+        return result
     raise ClientDisconnect
 
 

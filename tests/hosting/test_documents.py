@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from prismenv import Action, BaseEnvironment, EnvironmentConfig, environment_registry
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
+from prismenv.engine.host.kept import KeptInstances
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.admission import Admission
 from prismenv.server.environments.application import PREFIX, EnvironmentApplication
@@ -121,6 +122,7 @@ def test_every_path_that_is_answered_is_described(hosted: HostedEnvironments) ->
         WireLimits(),
         clock,
         ECHO,
+        KeptInstances(clock, lambda: "token"),
     )
     described = {
         path.replace(f"/environments/{ECHO}", PREFIX) for path in describe(hosted, ECHO, secured=False)["paths"]

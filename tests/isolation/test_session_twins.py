@@ -66,7 +66,8 @@ def test_there_a_forged_answer_is_believed(plain: Plain) -> None:
 
 def test_there_code_that_catches_the_interrupt_goes_on(plain: Plain) -> None:
     plain.ask(
-        "import time\nprint('on')\nwhile True:\n    try: time.sleep(0.01)\n    except BaseException: print('caught')"
+        "import signal, time\nsignal.signal(signal.SIGINT, lambda *_: print('caught'))\n"
+        "print('on')\nwhile True: time.sleep(1)"
     )
     assert plain.line() == "on"
     for _ in range(3):

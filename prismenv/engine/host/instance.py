@@ -17,6 +17,7 @@ from prismenv.contracts.face import CALL_TOOL, LIST_TOOLS, EpisodeFace, EpisodeT
 from prismenv.contracts.requests import positive_option, whole_option
 from prismenv.contracts.settings import HOST_TIMEOUT_SECONDS
 from prismenv.contracts.tool import FaultKind, ToolAnswer, ToolFault
+from prismenv.engine.host.remembered import RememberedCalls
 from prismenv.engine.host.use import Use
 from prismenv.words.errors import (
     ActionException,
@@ -31,7 +32,6 @@ from prismenv.words.seeding import derive_seed
 Stage = Literal["new", "running", "over", "broken"]
 MAX_ID = 200  # characters of an episode's id
 CLOSING_SECONDS = 10.0
-REMEMBERED_STEPS = 16  # of an episode, the last ones that have names
 _ENGINE_KEYS = ("seed", "episode_id")
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class Instance:
         self._episode_id: str | None = None
         self._steps = 0
         self._rewards: list[float] = []
-        self._answered: dict[str | None, StepResult[Any]] = {}
+        self._remembered = RememberedCalls()
         self._why = ""
 
     @property
@@ -97,30 +97,43 @@ class Instance:
         """Whether nobody used it for as long as its lease is."""
         return not self._use.busy and self._clock.monotonic() - self._use.used_at >= self._lease_seconds
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long nobody may use it before it may be taken away."""
+        return self._lease_seconds
+
     async def reset(
-        self, options: Mapping[str, Any] | None = None, timeout_seconds: float | None = None
+        self,
+        options: Mapping[str, Any] | None = None,
+        timeout_seconds: float | None = None,
+        *,
+        request_id: str | None = None,
     ) -> StepResult[Any]:
         """Begin a new episode, also in the middle of one, which is left then.
 
         `options`: `seed` (None: the next of the instance's own), `episode_id` (None: a new one), and what the author's
-        reset takes. `timeout_seconds` None: the environment's.
+        reset takes. `timeout_seconds` None: the environment's. `request_id` names the call: the same again within the
+        episode that it began is answered as before, and not done. None: it has no name.
         """
         options = options or {}
         seed = whole_option(options, "seed", least=0)
         episode_id = _id_of(options.get("episode_id"))
         seconds = self._seconds(timeout_seconds)
         async with self._use:
+            if (before := self._remembered.answer("reset", request_id)) is not None:
+                return before
             self._episodes += 1
             if seed is None:
                 seed = derive_seed(self._seed, "episode", self._episodes)
             self._episode_id = episode_id or self._clock.new_id("episode")
             self._steps, self._rewards = 0, []
-            self._answered.clear()
+            self._remembered.clear()
             own = {key: value for key, value in options.items() if key not in _ENGINE_KEYS}
             self._break("reset of the last episode failed")
-            result = await self._in_time(
-                "reset", seconds, lambda: self.face.reset(seed, {**own, "episode_id": self._episode_id})
-            )
+            with self._remembered.noting("reset", request_id) as told:
+                told.result = result = await self._in_time(
+                    "reset", seconds, lambda: self.face.reset(seed, {**own, "episode_id": self._episode_id})
+                )
             self._note(result)
             return result
 
@@ -129,7 +142,8 @@ class Instance:
     ) -> StepResult[Any]:
         """One step of the episode; `timeout_seconds` None: the environment's.
 
-        `request_id` names the step: the same again within the episode is answered as before, and not done. None: none.
+        `request_id` names the step: the same again within the episode is answered as before, be it by a result or by
+        the error that ended the episode, and not done. None: it has no name.
 
         ActionException: the action is refused, nothing happened. EnvironmentExecutionException: `no_episode` before
         reset, `episode_over` after the end; any other, and DeadlineException, ended the episode.
@@ -143,13 +157,14 @@ class Instance:
             raise ActionException(f"{self.name!r} has tools alone: an action is of type {LIST_TOOLS} or {CALL_TOOL}")
         seconds = self._seconds(timeout_seconds)
         async with self._use:
-            if request_id in self._answered:
-                return self._answered[request_id]
+            if (before := self._remembered.answer("step", request_id)) is not None:
+                return before
             self._require_running()
             read = self.face.types.read_action(action)
             self._break("the last step was cut off")
             try:
-                result = await self._in_time("step", seconds, lambda: self.face.step(read))
+                with self._remembered.noting("step", request_id) as told:
+                    told.result = result = await self._in_time("step", seconds, lambda: self.face.step(read))
             except ActionException:
                 self.stage = "running"
                 raise
@@ -158,8 +173,6 @@ class Instance:
                 raise
             self._steps += 1
             self._note(result)
-            if request_id is not None:
-                self._remember(request_id, result)
             return result
 
     async def call_tool(
@@ -177,8 +190,8 @@ class Instance:
         """
         seconds = self._seconds(timeout_seconds)
         async with self._use:
-            if request_id in self._answered:
-                return self._answered[request_id]
+            if (before := self._remembered.answer("call_tool", request_id)) is not None:
+                return before
             tools = self.face.types.tools
             if name not in tools:
                 return _fault(name, "tool_not_found", f"there is no tool {name!r:.80}{did_you_mean(name, tools)}")
@@ -187,7 +200,10 @@ class Instance:
             try:
                 read = tools[name].read(arguments)
                 self._break("the last call of a tool was cut off")
-                result = await self._in_time(name, seconds, lambda: self.face.call_tool(tools[name], read))
+                with self._remembered.noting("call_tool", request_id) as told:
+                    told.result = result = await self._in_time(
+                        name, seconds, lambda: self.face.call_tool(tools[name], read)
+                    )
             except ActionException as error:
                 self.stage = "running"
                 return _fault(name, "invalid_args", error.message)
@@ -196,8 +212,6 @@ class Instance:
                 return _fault(name, "timeout", error.message, over=self.face.types.episodes)
             self._steps += 1
             self._note(result)
-            if request_id is not None:
-                self._remember(request_id, result)
             return result
 
     async def _tool_step(
@@ -279,11 +293,6 @@ class Instance:
         self.stage = "over" if result.done else "running"
         if result.reward is not None:
             self._rewards.append(result.reward)
-
-    def _remember(self, request_id: str, result: StepResult[Any]) -> None:
-        self._answered[request_id] = result
-        if len(self._answered) > REMEMBERED_STEPS:
-            del self._answered[next(iter(self._answered))]
 
     def _break(self, why: str) -> None:
         """Broken unless what follows ends well."""

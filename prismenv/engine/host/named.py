@@ -40,6 +40,12 @@ class NamedInstances:
             if not turn.is_taken():
                 self._opening.pop(key, None)
 
+    async def close(self, tenant: str, environment: str, name: str) -> None:
+        """Let go of the instance of that name, if there is one."""
+        instance = self.find(tenant, environment, name)
+        if instance is not None:
+            await self._host.release(instance)
+
     async def _make_room(self, tenant: str) -> None:
         idle = [each for key, each in self._known.items() if key[0] == tenant and each.idle]
         if idle:

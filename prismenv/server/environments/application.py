@@ -20,12 +20,14 @@ from prismenv import __version__
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.face import EpisodeTypes
 from prismenv.engine.host.host import EnvironmentHost
+from prismenv.engine.host.kept import KeptInstances
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.finding.tokenfile import Scope
 from prismenv.server.admission import Admission
 from prismenv.server.application import answered, fault, no_such_thing, while_there
 from prismenv.server.body import read_body
+from prismenv.server.environments.batches import CALLS, Batches
 from prismenv.server.environments.challenges import ChallengeRunner
 from prismenv.server.environments.connection import SessionConnection
 from prismenv.server.environments.crossing import cross_origin
@@ -38,6 +40,7 @@ from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.pages import Pages, page_response
 from prismenv.server.environments.stepping import HttpEpisodes
 from prismenv.server.environments.telling import told
+from prismenv.server.environments.vagen import KEYS, VagenBatches
 from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
 from prismenv.server.guard import SCOPE_KEY
 from prismenv.words.errors import EnvironmentException, HostException, RegistryException
@@ -62,12 +65,14 @@ class EnvironmentApplication:
     limits: WireLimits
     clock: Clock
     only: str | None
+    kept: KeptInstances
 
     def build(self) -> Starlette:
         """The ASGI application."""
         instances = NamedInstances(self.host)
         episodes = HttpEpisodes(instances, self.hosted)
         agents = McpEndpoint(instances, self.hosted, self.host, self.clock, self._message)
+        batches, vagen = Batches(instances), VagenBatches(instances, self.hosted)
         runner = ChallengeRunner(self.hosted, self.host, self.clock)
         secured = bool(self.admission.tokens)
         own: list[tuple[str, str, Handler, Scope]] = [  # they are tried in this order: what is asked most comes first
@@ -78,6 +83,7 @@ class EnvironmentApplication:
             ("DELETE", "/mcp", self._mcp_end(agents), "run"),
             ("GET", "/metadata", self._metadata, "read"),
             ("GET", "/schema", self._schema, "read"),
+            *(("POST", f"/batch/{kind}", self._batched(kind, batches, vagen), "run") for kind in CALLS),
         ]
         routes: list[Route | WebSocketRoute] = []
         for prefix in ("", PREFIX):
@@ -92,6 +98,7 @@ class EnvironmentApplication:
             self._route("GET", f"{PREFIX}/health", self._health, free=True, scope="read"),
             self._route("GET", "/metrics", self._metrics, scope="admin"),
             self._route("POST", "/run-challenge", self._challenge(runner)),
+            self._route("POST", "/environments", self._named_by_vagen(vagen)),
         ]
         return Starlette(
             routes=routes,
@@ -160,6 +167,32 @@ class EnvironmentApplication:
                 # A step that has a name may be asked for again, by a client that lost its connection.
                 document = await (work if "request_id" in body else while_there(request, work))
             return answered(document)
+
+        return handler
+
+    def _batched(self, kind: str, batches: Batches, vagen: VagenBatches) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            body = await self._body(request, tenant)
+            given = request.path_params.get("environment")
+            if any(key in body for key in KEYS):
+                name = given or self.only
+                if name is not None:
+                    self.hosted.require(name)
+                work = vagen.call(kind, tenant, body, name)
+            else:
+                name = self._name(given)
+                work = batches.call(kind, tenant, name, body)
+            with self._metered(name or "several", f"batch_{kind}"):
+                # As a single step: what has a name may be asked for again.
+                document = await (work if "request_id" in body else while_there(request, work))
+            return answered(document)
+
+        return handler
+
+    def _named_by_vagen(self, vagen: VagenBatches) -> Handler:
+        async def handler(request: Request, tenant: str) -> Response:
+            body = await self._body(request, tenant)
+            return answered(await while_there(request, vagen.make(tenant, body, self.only)))
 
         return handler
 
@@ -238,16 +271,20 @@ class EnvironmentApplication:
         return answered(EpisodeTypes(type(self.hosted.make(name, 0))).schemas())
 
     async def _session(self, websocket: WebSocket) -> None:
+        headers = websocket.headers
         try:
-            tenant = self.admission.tenant(websocket.headers) or ""
+            tenant = self.admission.tenant(headers) or ""
             name = self._name(websocket.path_params.get("environment"))
             if self.host.stopping:
                 raise HostException("the server is stopping", code="stopping")
+            connection: SessionConnection = websocket.scope[SCOPE_KEY]
+            setup = SessionSetup(self.host, self.kept, self.meter, self.limits, self.clock, self.admission)
+            session = OpenEnvSession(connection, setup, name, tenant)
+            if (token := headers.get("x-session-token")) is not None:
+                session.claim(headers.get("x-session-id", ""), token)
         except EnvironmentException as error:
             await websocket.send_denial_response(told(error))
             return
         await websocket.accept()
-        connection: SessionConnection = websocket.scope[SCOPE_KEY]
         connection.limit(self.admission.message_bytes(tenant, self.limits.message_bytes))
-        setup = SessionSetup(self.host, self.meter, self.limits, self.clock, self.admission)
-        await OpenEnvSession(connection, setup, name, tenant).run()
+        await session.run()

@@ -55,6 +55,10 @@ class SessionConnection(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         return message
 
+    def unread(self) -> list[str | None]:
+        """What came and was not taken."""
+        return list(self._messages)
+
     def limit(self, most_bytes: int) -> None:
         """Take no message that is longer."""
         self.conn.max_message_size = most_bytes

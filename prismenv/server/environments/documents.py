@@ -7,6 +7,7 @@ from typing import Any
 from prismenv.contracts.face import EpisodeTypes
 from prismenv.contracts.health import NOT_CONFIGURED
 from prismenv.engine.host.opening import HostedEnvironments
+from prismenv.server.environments.batches import CALLS
 from prismenv.server.limits import MAX_DEPTH, MAX_NAME
 from prismenv.server.openapi import document, object_schema, operation, parameter, reference
 
@@ -87,6 +88,21 @@ _SHARED: dict[str, Any] = {
         result=_OBJECT,
         error=_OBJECT,
     ),
+    "Batch": object_schema(
+        resets={**_OBJECT, "description": "Of reset: options by id."},
+        steps={**_OBJECT, "description": "Of step: by id an object with `action`, `timeout_s` and `request_id`."},
+        ids={
+            "type": "array",
+            "items": {"type": ["string", "integer"]},
+            "description": "Of the others: which instances.",
+        },
+        request_id={**_maybe(_ID), "description": "The name of all of it: the same again is answered, and not done."},
+        ids2seeds=_OBJECT,
+        ids2actions=_OBJECT,
+        env_ids={"type": "array", "items": {"type": ["string", "integer"]}},
+    ),
+    "Outcomes": object_schema(results=_OBJECT, errors={**_OBJECT, "description": "By id, as a session tells them."}),
+    "Named": object_schema(("ids2configs",), ids2configs=_OBJECT),
     "Metadata": object_schema(("name", "description", "version"), name=_TEXT, description=_TEXT, version=_TEXT),
     "Schemas": object_schema(("action", "observation", "state"), action=_OBJECT, observation=_OBJECT, state=_OBJECT),
 }
@@ -122,6 +138,10 @@ def _common(hosted: HostedEnvironments, only: str | None) -> Iterator[tuple[str,
     yield "/metrics", {"get": _operation("Counters in Prometheus' text format.", errors="401 403")}
     yield "/openapi.json", {"get": _operation("This document.", errors="401 403")}
     yield "/docs", {"get": _operation("This document for people.", errors="401 403")}
+    named = _operation(
+        "Name instances, as VAGEN's trainers do.", body="Named", errors="400 401 403 404 408 413 415 422 503"
+    )
+    yield "/environments", {"post": named}
     if measured:
         run = _operation(
             "Measure a concept at a difficulty: PrismBench's challenge.",
@@ -172,6 +192,14 @@ def _of_one(name: str, at: str, *, stepped: bool) -> Iterator[tuple[str, Any]]:
         parameters=(_SESSION, which),
         errors="401 403 404 410 422 500 503 504",
     )
+    for kind in CALLS:
+        batch = _operation(
+            f"{kind} of many instances of {name} at once, each with a result or an error of its own.",
+            "Outcomes",
+            body="Batch",
+            errors=_EPISODE,
+        )
+        yield f"{at}/batch/{kind}", {"post": batch}
     yield f"{at}/reset", {"post": reset}
     yield f"{at}/step", {"post": step}
     yield f"{at}/state", {"get": state}

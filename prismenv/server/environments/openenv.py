@@ -2,8 +2,9 @@
 
 A WebSocket is a session with one instance. Messages and answers are JSON objects `{"type", "data"}`; what is wrong with
 one is told by an error, after which the session goes on, but for `SESSION_ERROR`, `CAPACITY_REACHED` and
-`FACTORY_ERROR`, which end it. `system_prompt` and `compute_reward` are additions of ours, as is `reason` in an error:
-our own code of it.
+`FACTORY_ERROR`, which end it. Additions of ours are the types `system_prompt`, `compute_reward` and `session`; a
+`request_id` beside the data of `reset` and `step`, which stands in the answer too; and `reason` in an error: our own
+code of it.
 """
 
 import json
@@ -11,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prismenv.server.asking import check_nesting, no_constant
+from prismenv.server.asking import check_nesting, name_in, no_constant
 from prismenv.server.refusal import Refusal
 from prismenv.words.errors import ActionException, ConfigurationException, EnvironmentException, HostException
 
-TYPES = ("reset", "step", "state", "close", "mcp", "system_prompt", "compute_reward")
+TYPES = ("reset", "step", "state", "close", "mcp", "system_prompt", "compute_reward", "session")
 _WITH_DATA = ("reset", "step", "mcp")
+_NAMED = ("reset", "step")
 ENDING = ("SESSION_ERROR", "CAPACITY_REACHED", "FACTORY_ERROR")
 _METHOD_NOT_FOUND = -32601
 # Made once: json.loads and json.dumps make a decoder and an encoder for each call that has options.
@@ -35,10 +37,11 @@ class DialectException(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a client asks."""
+    """What a client asks. `request_id` None: the call has no name."""
 
     type: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str | None = None
 
 
 def read_message(text: str | None) -> Message:
@@ -59,14 +62,23 @@ def read_message(text: str | None) -> Message:
     if not isinstance(kind, str) or kind not in TYPES:
         raise DialectException("UNKNOWN_TYPE", f"unknown message type {kind!r:.80}; known are {', '.join(TYPES)}")
     for key in given:
-        if key not in ("type", "data") or (key == "data" and kind not in _WITH_DATA):
+        if not (key == "type" or (key == "data" and kind in _WITH_DATA) or (key == "request_id" and kind in _NAMED)):
             raise _invalid([key[:80]], f"a message of type {kind} has no {key!r:.80}")
     data = given.get("data", {} if kind == "reset" else None)
     if kind not in _WITH_DATA:
         return Message(kind)
     if not isinstance(data, dict):
         raise _invalid(["data"], f"data of {kind} must be an object")
-    return Message(kind, data)
+    return Message(kind, data, _request_id(given))
+
+
+def _request_id(given: dict[str, Any]) -> str | None:
+    if given.get("request_id") is None:
+        return None
+    try:
+        return name_in(given, "request_id")
+    except Refusal as refusal:
+        raise _invalid(["request_id"], refusal.message) from refusal
 
 
 def _invalid(where: list[str], message: str) -> DialectException:

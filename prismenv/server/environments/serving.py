@@ -4,6 +4,7 @@ Told to stop, the server begins nothing new, lets calls that run end, tells ever
 closes the connections.
 """
 
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import uvicorn
 
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
+from prismenv.engine.host.kept import KeptInstances
 from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.server.admission import Admission
 from prismenv.server.environments.application import EnvironmentApplication
@@ -90,6 +92,7 @@ async def running_environments(
         wire,
         clock,
         settings.only,
+        KeptInstances(clock, secrets.token_urlsafe),
     )
     server = Server(_config(application, wire))
     async with anyio.create_task_group() as group:

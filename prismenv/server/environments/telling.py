@@ -18,6 +18,7 @@ from prismenv.words.errors import (
 _RETRY_SECONDS = 1.0
 _OUT_OF_ORDER = ("no_episode", "episode_over")
 _GONE = 410
+_LOST = ("closed", "session_lost")
 
 
 def told(error: EnvironmentException) -> Response:
@@ -36,11 +37,11 @@ def _status(error: EnvironmentException) -> int:
     if isinstance(error, RegistryException) or error.code in ("no_episode_face", "no_node_face"):
         return 404
     if isinstance(error, HostException):
-        return _GONE if error.code == "closed" else 503
+        return _GONE if error.code in _LOST else 503
     if isinstance(error, DeadlineException):
         return 504
     return 409 if error.code in _OUT_OF_ORDER else 500
 
 
 def _retry(error: EnvironmentException) -> float | None:
-    return _RETRY_SECONDS if isinstance(error, HostException) and error.code != "closed" else None
+    return _RETRY_SECONDS if isinstance(error, HostException) and error.code not in _LOST else None

@@ -264,3 +264,14 @@ def test_an_agent_file_without_the_right_template_is_told_before_the_run_with_fi
     assert answer.code == 2
     assert f"{path}:4: {role}: no template takes the inputs {asked}; nearest: default(question)" in answer.err
     assert workspace("runs", "list", "--json").json == []
+
+
+@pytest.mark.parametrize("policy", ["grid", "adaptive", "mcts", "prismbench", "random"])
+def test_a_difficulty_that_nobody_knows_is_told_and_counts_for_nothing(workspace: Any, policy: str) -> None:
+    places = ("--set", "search.concepts=[loops]", "--set", "search.difficulties=[impossible]")
+    answer = workspace(
+        "run", "environment_coding_challenge", *places, "--set", f"search.policy={policy}", "--set", "search.nodes=6",
+        "--set", "models.default=simulated/perfect", "--quiet",
+    )  # fmt: skip
+    assert answer.code == 3, answer.out
+    assert "has no difficulty 'impossible'; it knows: very easy, easy, medium" in answer.out + answer.err

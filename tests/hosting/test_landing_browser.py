@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,7 +56,8 @@ class Page:
 async def browser(folder: Path) -> AsyncIterator[Page]:
     words = [FOUND, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
     words += [f"--user-data-dir={folder}", "--no-first-run", "--disable-background-networking", "about:blank"]
-    async with await anyio.open_process(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    async with await anyio.open_process(words, stdout=quiet, stderr=quiet, start_new_session=True) as process:
         try:
             told = folder / "DevToolsActivePort"
             while not told.exists() or not told.read_text().strip():
@@ -70,7 +72,7 @@ async def browser(folder: Path) -> AsyncIterator[Page]:
             async with connect(address, proxy=None, max_size=None, open_timeout=SECONDS) as connection:
                 yield Page(connection)
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the command may be a script that starts the browser
 
 
 @pytest.mark.skipif(FOUND is None, reason=f"no browser: none of {', '.join(NAMES)} is installed")

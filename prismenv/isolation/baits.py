@@ -15,6 +15,7 @@ SECRET = "bait"  # noqa: S105 - it is there to be found
 VARIABLE = "BAIT_OF_PRISMENV"  # not one that begins as settings do
 FILES = {"secret": SECRET, "victim.txt": "victim", "removable": "", "movable": ""}
 NAP_SECONDS = 600
+_laid: set[str] = set()  # the names of baits of this process
 
 
 class Baits:
@@ -44,12 +45,11 @@ class Baits:
 def laid_baits(place: Path | None = None) -> Iterator[Baits]:
     """Baits in a new folder below `place`, None: where temporary files go; gone with the block. Linux only."""
     folder = Path(tempfile.mkdtemp(prefix="bait-", dir=place))
-    abstract = f"prismenv-bait-{os.getpid()}"
+    abstract = f"prismenv-{folder.name}"
     with ExitStack() as stack:
         stack.callback(remove_folder, folder)
         _open_folder(folder, stop=Path(tempfile.gettempdir()))
-        os.environ[VARIABLE] = SECRET
-        stack.callback(os.environ.pop, VARIABLE)
+        stack.enter_context(_told_in_environment(folder.name))
         server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         for address in (f"\0{abstract}", str(folder / "socket")):
             listener = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -70,6 +70,19 @@ def laid_baits(place: Path | None = None) -> Iterator[Baits]:
                 "MARK": f"{NAP_SECONDS + os.getpid() / 1_000_000}",
             }
         )
+
+
+@contextmanager
+def _told_in_environment(name: str) -> Iterator[None]:
+    """The secret in this process's environment, as long as one of several baits is laid."""
+    _laid.add(name)
+    os.environ[VARIABLE] = SECRET
+    try:
+        yield
+    finally:
+        _laid.discard(name)
+        if not _laid:
+            del os.environ[VARIABLE]
 
 
 def processes_with(mark: str) -> list[int]:

@@ -16,13 +16,12 @@ from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.sandboxwire import PROTOCOL, ServiceCard
 from prismenv.server.admission import Admission
-from prismenv.server.guard import guarded
 from prismenv.server.sandboxes.application import SandboxApplication
 from prismenv.server.sandboxes.desk import Desk
 from prismenv.server.sandboxes.health import SandboxHealth
 from prismenv.server.sandboxes.limits import SandboxServiceLimits
 from prismenv.server.sandboxes.meter import SandboxMeter
-from prismenv.server.serving import CLOSING_SECONDS, KEEP_ALIVE_SECONDS, Server, is_local, listen, serve_there, url_of
+from prismenv.server.serving import HttpLimits, Server, is_local, listen, serve_there, server_config, url_of
 from prismenv.server.tokens import Tokens
 from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
 
@@ -88,7 +87,8 @@ async def running_sandbox_service(
             limits,
             clock,
         )
-        server = Server(_config(application, limits))
+        http = HttpLimits(limits.header_bytes, limits.header_seconds, limits.connections)
+        server = Server(server_config(application.build(), http))
         async with anyio.create_task_group() as group:
             done = anyio.Event()
             group.start_soon(serve_there, server, listener, done)
@@ -114,22 +114,4 @@ def _card(served: ServedSandbox, limits: SandboxServiceLimits) -> ServiceCard:
         packages=tuple(served.packages),
         queue_seconds=limits.queue_seconds,
         body_bytes=limits.body_bytes,
-    )
-
-
-def _config(application: SandboxApplication, limits: SandboxServiceLimits) -> uvicorn.Config:
-    return uvicorn.Config(
-        application.build(),
-        http=guarded(limits.header_seconds),
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",  # what a client does wrong is no line of ours
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=limits.connections,
-        h11_max_incomplete_event_size=limits.header_bytes,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=CLOSING_SECONDS,
     )

@@ -18,11 +18,11 @@ from prismenv.cli.drawing import console
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.servedrecipe import (
-    EXTRA,
     SetsOption,
     TokenFilesOption,
     TokenVariablesOption,
     recipe_to_serve,
+    without_extra,
 )
 from prismenv.cli.tokens import token_sources
 from prismenv.contracts.keys import KeySource
@@ -102,12 +102,7 @@ def _listen_and_serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, ad
         from prismenv.server.limits import ServiceLimits  # noqa: PLC0415
         from prismenv.server.tokens import read_tokens  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ConfigurationException(
-            f"the service needs {error.name}, which is not installed",
-            code="missing_extra",
-            subject=error.name,
-            hint=f"Install it: pip install '{EXTRA}'",
-        ) from error
+        raise without_extra("service", error) from error
     if address.workers > 1:
         _require_sharing(recipe)
     tokens = read_tokens(address.tokens, Path.cwd(), os.environ)

@@ -12,11 +12,11 @@ from prismenv.cli.drawing import console
 from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.servedrecipe import (
-    EXTRA,
     SetsOption,
     TokenFilesOption,
     TokenVariablesOption,
     recipe_to_serve,
+    without_extra,
 )
 from prismenv.cli.stopping import until_told
 from prismenv.cli.tokens import token_sources
@@ -84,12 +84,7 @@ async def _serve(recipe: Recipe, address: _Address) -> None:
         from prismenv.server.sandboxes.limits import SandboxServiceLimits  # noqa: PLC0415
         from prismenv.server.tokens import read_tokens  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ConfigurationException(
-            f"the service needs {error.name}, which is not installed",
-            code="missing_extra",
-            subject=error.name,
-            hint=f"Install it: pip install '{EXTRA}'",
-        ) from error
+        raise without_extra("service", error) from error
     if recipe.sandbox.url is not None:
         raise ConfigurationException("sandbox.url: what is served is a sandbox of this machine").at("sandbox", "url")
     settings = serving.SandboxServeSettings(

@@ -21,11 +21,11 @@ from prismenv.cli.servedadmission import (
     admission_of,
 )
 from prismenv.cli.servedrecipe import (
-    EXTRA,
     SetsOption,
     TokenFilesOption,
     TokenVariablesOption,
     recipe_to_serve,
+    without_extra,
 )
 from prismenv.cli.stopping import until_told
 from prismenv.cli.tokens import token_sources
@@ -35,7 +35,6 @@ from prismenv.engine.host.host import HostLimits
 from prismenv.engine.host.opening import open_hosted
 from prismenv.finding.recipes import LoadedRecipe
 from prismenv.finding.workspace import WorkspaceSet
-from prismenv.words.errors import ConfigurationException
 
 EPILOG = """Clients of OpenEnv are given http://HOST:PORT/environments/NAME, or, where --environment names the only one,
 http://HOST:PORT; clients of MCP the same with /mcp. PrismBench's search is given http://HOST:PORT.
@@ -125,12 +124,7 @@ async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Addre
         from prismenv.server.hosts import read_origin  # noqa: PLC0415
         from prismenv.server.tokens import read_tokens  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ConfigurationException(
-            f"the server needs {error.name}, which is not installed",
-            code="missing_extra",
-            subject=error.name,
-            hint=f"Install it: pip install '{EXTRA}'",
-        ) from error
+        raise without_extra("server", error) from error
     settings = serving.EnvironmentServeSettings(
         host=address.host,
         port=address.port,

@@ -14,8 +14,8 @@ from prismenv.contracts.keys import KeySource
 from prismenv.finding.plugins import providers
 from prismenv.finding.recipes import LoadedRecipe, bare_recipe, load_recipe
 from prismenv.finding.workspace import WorkspaceSet
+from prismenv.words.errors import ConfigurationException
 
-EXTRA = "prismenv[server]"
 SetsOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe, such as models.default; repeatable."),
@@ -27,6 +27,16 @@ TokenFilesOption = Annotated[
 TokenVariablesOption = Annotated[
     list[str] | None, typer.Option("--token-variable", help="A variable with a bearer token; repeatable.")
 ]
+
+
+def without_extra(what: str, error: ModuleNotFoundError) -> ConfigurationException:
+    """What is told where `what`, a server of ours, cannot be imported."""
+    return ConfigurationException(
+        f"the {what} needs {error.name}, which is not installed",
+        code="missing_extra",
+        subject=error.name,
+        hint="Install it: pip install 'prismenv[server]'",
+    )
 
 
 def recipe_to_serve(

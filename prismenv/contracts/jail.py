@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Self
 
-import anyio
-
 from prismenv.contracts.jailsession import SandboxSession
-from prismenv.words.errors import ConfigurationException, EnvironmentException
+from prismenv.contracts.together import all_or_none
+from prismenv.words.errors import ConfigurationException
 from prismenv.words.fileset import FileSet
 from prismenv.words.judgecase import JudgeCase
 from prismenv.words.limits import Limits
@@ -48,22 +48,7 @@ class Sandbox(ABC):
 
         An exception of one, as `judge` raises it, ends them all.
         """
-        found: dict[int, Verdict] = {}
-        failed: list[EnvironmentException] = []
-
-        async def one(index: int, case: JudgeCase) -> None:
-            try:
-                found[index] = await self.judge_case(case)
-            except EnvironmentException as error:
-                failed.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for index, case in enumerate(cases):
-                group.start_soon(one, index, case)
-        if failed:
-            raise failed[0]
-        return [found[index] for index in range(len(cases))]
+        return await all_or_none([partial(self.judge_case, case) for case in cases])
 
     async def judge_case(self, case: JudgeCase) -> Verdict:
         """`judge`, of a record."""

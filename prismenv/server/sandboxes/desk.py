@@ -8,14 +8,15 @@ scope of its own, so that it ends when its client goes away (the caller is cance
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
 
 from prismenv.contracts.clock import Clock
+from prismenv.contracts.together import all_or_none
 from prismenv.server.refusal import RETRY_SECONDS, Refusal, stopping, too_many
 from prismenv.server.sandboxes.limits import SandboxServiceLimits
-from prismenv.words.errors import EnvironmentException
 
 T = TypeVar("T")
 _TICK_SECONDS = 0.02
@@ -127,19 +128,5 @@ class Desk:
 
     async def _all(self, works: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
         """The deadline is that of the first: the others wait for works of their own batch as well."""
-        found: dict[int, T] = {}
-        failed: list[EnvironmentException] = []
-
-        async def one(index: int, work: Callable[[], Awaitable[T]]) -> None:
-            try:
-                found[index] = await self._in_turn(work, float("inf") if index else self._limits.queue_seconds)
-            except EnvironmentException as error:
-                failed.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for index, work in enumerate(works):
-                group.start_soon(one, index, work)
-        if failed:
-            raise failed[0]
-        return [found[index] for index in range(len(works))]
+        seconds = [self._limits.queue_seconds, *[float("inf")] * (len(works) - 1)]
+        return await all_or_none([partial(self._in_turn, *each) for each in zip(works, seconds, strict=True)])

@@ -12,12 +12,13 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from typing import Any
 
 from prismenv.isolation.engine import Engine
-from prismenv.isolation.launch import Exit, Guest
+from prismenv.isolation.launch import Exit, HandedGuest
 from prismenv.isolation.processes import ProcessUse
 from prismenv.words.errors import SandboxException
 from prismenv.words.limits import Limits
@@ -253,7 +254,7 @@ class Container:
             (self._place / "control").unlink()
 
 
-class ContainerGuest(Guest):
+class ContainerGuest(HandedGuest):
     """One run in a container. ContainerLostError when it cannot be begun.
 
     `bridge` is the descriptor of its end of the socket to the other guest of its pair; None: it is no pair. `python` is
@@ -264,23 +265,7 @@ class ContainerGuest(Guest):
         self._container = container
         self._exit: Exit | None = None
         self._killed = False
-        self.streams: list[int] = []
-        self.channel, theirs = socket.socketpair()
-        given: list[int] = []
-        try:
-            for _ in range(2 if streams_apart else 1):
-                reader, writer = os.pipe()
-                self.streams.append(reader)
-                given.append(writer)
-            shared = [] if bridge is None else [bridge]
-            self._number = container.ask(limits, [theirs.fileno(), given[0], given[-1], *shared])
-        except BaseException:
-            self._let_go()
-            raise
-        finally:
-            theirs.close()
-            for each in given:
-                os.close(each)
+        self._number = self._hand(partial(container.ask, limits), bridge, streams_apart=streams_apart)
         self.exit_descriptor = container.control
         self.python = container.python
 
@@ -313,11 +298,6 @@ class ContainerGuest(Guest):
         if self._exit is None:
             self.finish()
         self._let_go()
-
-    def _let_go(self) -> None:
-        self.channel.close()
-        for each in self.streams:
-            os.close(each)
 
     def _take_end(self, seconds: float) -> bool:
         if self._exit is None:

@@ -4,7 +4,7 @@ import os
 import socket
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prismenv.isolation.processes import ProcessUse
@@ -112,3 +112,36 @@ class Guest(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of every descriptor, and of the run if nobody has finished it."""
+
+
+class HandedGuest(Guest):
+    """A guest that a process which is there already starts, and that is handed its descriptors."""
+
+    def _hand(self, ask: Callable[[list[int]], int], bridge: int | None, *, streams_apart: bool) -> int:
+        """Make its channel and its streams, and ask for a run that holds the other ends; gives what was answered.
+
+        `bridge` is the descriptor of its end of the socket to the other guest of its pair; None: it is no pair. Where
+        asking fails, nothing is left open.
+        """
+        self.streams = streams = []
+        self.channel, theirs = socket.socketpair()
+        given: list[int] = []
+        try:
+            for _ in range(2 if streams_apart else 1):
+                reader, writer = os.pipe()
+                streams.append(reader)
+                given.append(writer)
+            shared = [] if bridge is None else [bridge]
+            return ask([theirs.fileno(), given[0], given[-1], *shared])
+        except BaseException:
+            self._let_go()
+            raise
+        finally:
+            theirs.close()
+            for each in given:
+                os.close(each)
+
+    def _let_go(self) -> None:
+        self.channel.close()
+        for each in self.streams:
+            os.close(each)

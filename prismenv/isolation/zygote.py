@@ -12,12 +12,13 @@ import struct
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from prismenv.isolation.bundle import chunk
 from prismenv.isolation.cgroups import GroupTrees, SlotGroup
-from prismenv.isolation.launch import Exit, Guest
+from prismenv.isolation.launch import Exit, HandedGuest
 from prismenv.isolation.processes import ProcessUse, descendants, use_of
 from prismenv.isolation.slots import Slot
 from prismenv.words.errors import SandboxException
@@ -264,7 +265,7 @@ class Zygote:
         return data.decode("ascii", "replace").split(), descriptors
 
 
-class ZygoteGuest(Guest):
+class ZygoteGuest(HandedGuest):
     """One run in a zygote's child. ZygoteLostError when the zygote cannot begin it.
 
     `bridge` is the descriptor of its end of the socket to the other guest of its pair; None: it is no pair.
@@ -277,23 +278,7 @@ class ZygoteGuest(Guest):
         self._killed = False
         self._use: ZygoteUse | None = None
         self._pid: int | None = None
-        self.streams: list[int] = []
-        self.channel, theirs = socket.socketpair()
-        given: list[int] = []
-        try:
-            for _ in range(2 if request.streams_apart else 1):
-                reader, writer = os.pipe()
-                self.streams.append(reader)
-                given.append(writer)
-            shared = [] if bridge is None else [bridge]
-            self._number = zygote.ask(request, [theirs.fileno(), given[0], given[-1], *shared])
-        except BaseException:
-            self._let_go()
-            raise
-        finally:
-            theirs.close()
-            for each in given:
-                os.close(each)
+        self._number = self._hand(partial(zygote.ask, request), bridge, streams_apart=request.streams_apart)
         self.exit_descriptor = zygote.control
 
     def has_ended(self) -> bool:
@@ -336,11 +321,6 @@ class ZygoteGuest(Guest):
         if self._use is None and not self._lost:
             self.finish()
         self._let_go()
-
-    def _let_go(self) -> None:
-        self.channel.close()
-        for each in self.streams:
-            os.close(each)
 
     def _take_end(self, seconds: float) -> bool:
         """True when the run is over, one way or the other."""

@@ -2,7 +2,7 @@
 
 import tempfile
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -121,9 +121,7 @@ class GuestSandbox(Sandbox):
             return await self._launch(kit, calls, under)
 
         trial = Trial(launch, new_nonce, source.payload(tests), allowed, kit.digest(mode), self.isolation, mode)
-        async with self._places:
-            found = await trial.verdict()
-            return source.noted(await trial.verdict() if found.outcome == "infrastructure_error" else found)
+        return source.noted(await self._in_place(trial.verdict))
 
     async def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
@@ -171,9 +169,7 @@ class GuestSandbox(Sandbox):
             start = self._programs.started(kit, program, build)
             return await CaseTrial(start, suite, allowed, digest, self.isolation).verdict()
 
-        async with self._places:
-            verdict = await judged()
-            return await judged() if verdict.outcome == "infrastructure_error" else verdict
+        return await self._in_place(judged)
 
     async def _judge_by_program(self, solution: Source, tests: str, kit: LanguageKit, allowed: Limits) -> Verdict:
         """Judge the solution by tests that are a program of its language."""
@@ -191,9 +187,13 @@ class GuestSandbox(Sandbox):
 
         digest = kit.bundles["run"].digest
         trial = TestTrial(prepare, solution.text, how.results, allowed, digest, self.isolation)
+        return await self._in_place(trial.verdict)
+
+    async def _in_place(self, judged: Callable[[], Awaitable[Verdict]]) -> Verdict:
+        """Judge when a place is free, and once more where that was no fault of the code's."""
         async with self._places:
-            verdict = await trial.verdict()
-            return await trial.verdict() if verdict.outcome == "infrastructure_error" else verdict
+            verdict = await judged()
+            return await judged() if verdict.outcome == "infrastructure_error" else verdict
 
     def _allowed(self, kit: LanguageKit, limits: Limits | None) -> Limits:
         """What a run may use: what is asked for over the language's own, never more than the ceiling."""

@@ -34,7 +34,7 @@ POOL_BYTES = 2**14  # the allocator keeps objects of a size together in so much
 HEAD_BYTES = 48  # of which its own notes take these
 SIZES = range(48, 513, 16)
 MOST_OF_A_SIZE = 20_000
-LARGER_SIZES = (*range(2**16, 4096, -4096), *range(4096, 512, -64), *range(504, 8, -16))
+LARGER_SIZES = (*range(2**16, 4096, -4096), *range(4096, 512, -64))
 UNCOUNTED = 2**32 - 1  # the count of what is never counted, in Python 3.12 and 3.13
 END_BYTES = 140_000  # how much at its end the C library has not handed out yet
 

@@ -7,13 +7,11 @@ async with EnvironmentBatch.local("environment_echo") as batch:                 
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
 from prismenv.clients.batchlinks import BatchLink, HttpBatchLink, LocalBatchLink
+from prismenv.clients.blocking import BlockingForm
 from prismenv.clients.links import fits_header
 from prismenv.clients.reading import ResultReader, action_document, read_by
 from prismenv.contracts.clock import SystemClock
@@ -142,26 +140,14 @@ class EnvironmentBatch(Generic[ObservationT]):
             return error
 
 
-class SyncEnvironmentBatch(Generic[ObservationT]):
+class SyncEnvironmentBatch(BlockingForm, Generic[ObservationT]):
     """An EnvironmentBatch for code that is not async. Its event loop runs in a thread of its own."""
+
+    _hint = "the batch is not open: use `with batch.sync() as batch`"
 
     def __init__(self, batch: EnvironmentBatch[ObservationT]) -> None:
         self._batch = batch
-        self._portal: BlockingPortal | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(self._portal.wrap_async_context_manager(self._batch))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._portal = None
-        self._stack.close()
+        super().__init__(batch)
 
     def reset(
         self, resets: Mapping[str, Mapping[str, Any]]
@@ -188,9 +174,3 @@ class SyncEnvironmentBatch(Generic[ObservationT]):
     def close(self, names: Iterable[str]) -> dict[str, EnvironmentException | None]:
         """See EnvironmentBatch.close."""
         return self._open.call(self._batch.close, names)
-
-    @property
-    def _open(self) -> BlockingPortal:
-        if self._portal is None:
-            raise ConfigurationException("the batch is not open: use `with batch.sync() as batch`", code="not_open")
-        return self._portal

@@ -6,14 +6,13 @@ with EnvironmentClient.local("environment_echo").sync() as env:                 
 """
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 from pydantic import TypeAdapter
 
+from prismenv.clients.blocking import BlockingForm
 from prismenv.clients.lasting import LastingLink
 from prismenv.clients.links import Link, LocalLink, WebSocketLink
 from prismenv.clients.reading import ResultReader, action_document, read_by
@@ -185,26 +184,14 @@ class EnvironmentClient(Generic[ObservationT, StateT]):
         return payload
 
 
-class SyncEnvironmentClient(Generic[ObservationT, StateT]):
+class SyncEnvironmentClient(BlockingForm, Generic[ObservationT, StateT]):
     """An EnvironmentClient for code that is not async. Its event loop runs in a thread of its own."""
+
+    _hint = "the client is not open: use `with client.sync() as env`"
 
     def __init__(self, client: EnvironmentClient[ObservationT, StateT]) -> None:
         self._client = client
-        self._portal: BlockingPortal | None = None
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(self._portal.wrap_async_context_manager(self._client))
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self._portal = None
-        self._stack.close()
+        super().__init__(client)
 
     def reset(self, **options: Any) -> StepResult[ObservationT]:
         """See EnvironmentClient.reset."""
@@ -237,12 +224,6 @@ class SyncEnvironmentClient(Generic[ObservationT, StateT]):
     def call_tool(self, name: str, /, **arguments: Any) -> Any:
         """See EnvironmentClient.call_tool."""
         return self._open.call(lambda: self._client.call_tool(name, **arguments))
-
-    @property
-    def _open(self) -> BlockingPortal:
-        if self._portal is None:
-            raise ConfigurationException("the client is not open: use `with client.sync() as env`", code="not_open")
-        return self._portal
 
 
 def _tool_error(kind: str, message: str) -> EnvironmentException:

@@ -22,7 +22,16 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
 from prismenv.bridges.spaces import JsonSpace
-from prismenv.bridges.steps import as_action, at_once, client_of, closed_at_the_end, drawn_seed, info_of, reward_of
+from prismenv.bridges.steps import (
+    as_action,
+    at_once,
+    client_of,
+    closed_at_the_end,
+    drawn_seed,
+    info_of,
+    opened,
+    reward_of,
+)
 from prismenv.finding.discovery import discover_environments
 from prismenv.finding.folders import builtin_workspace
 from prismenv.words.errors import ConfigurationException
@@ -134,10 +143,7 @@ class GymVectorEnvironment(gymnasium.vector.VectorEnv[Any, Any, Any]):
         with ExitStack() as stack:
             self._portal = stack.enter_context(start_blocking_portal())
             clients = [client_of(environment, url, token, config) for _ in range(num_envs)]
-            for client in clients:
-                stack.enter_context(self._portal.wrap_async_context_manager(client))
-            self._clients = clients
-            self._schemas = self._portal.call(clients[0].schemas)
+            self._clients, self._schemas = clients, opened(clients, self._portal, stack)
             self._closing = closed_at_the_end(self, stack.pop_all())
         self.single_action_space = JsonSpace(self._schemas["action"])
         self.single_observation_space = JsonSpace(self._schemas["observation"])

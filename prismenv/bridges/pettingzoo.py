@@ -14,7 +14,16 @@ from anyio.from_thread import start_blocking_portal
 from pettingzoo import ParallelEnv
 
 from prismenv.bridges.spaces import JsonSpace
-from prismenv.bridges.steps import as_action, at_once, client_of, closed_at_the_end, drawn_seed, info_of, reward_of
+from prismenv.bridges.steps import (
+    as_action,
+    at_once,
+    client_of,
+    closed_at_the_end,
+    drawn_seed,
+    info_of,
+    opened,
+    reward_of,
+)
 from prismenv.words.errors import ConfigurationException
 
 Told = dict[str, Any]
@@ -51,9 +60,7 @@ class ParallelEpisodes(ParallelEnv[str, Any, Any]):  # type: ignore[misc]  # the
         with ExitStack() as stack:
             self._portal = stack.enter_context(start_blocking_portal())
             self._clients = {name: client_of(environment, url, token, config) for name in names}
-            for client in self._clients.values():
-                stack.enter_context(self._portal.wrap_async_context_manager(client))
-            self._schemas = self._portal.call(self._clients[names[0]].schemas)
+            self._schemas = opened(list(self._clients.values()), self._portal, stack)
             self._closing = closed_at_the_end(self, stack.pop_all())
         self._action_spaces = {name: JsonSpace(self._schemas["action"]) for name in names}
         self._observation_spaces = {name: JsonSpace(self._schemas["observation"]) for name in names}

@@ -9,6 +9,7 @@ from anyio.from_thread import BlockingPortal
 
 from prismenv.clients.environment import EnvironmentClient
 from prismenv.contracts.episode import StepResult
+from prismenv.contracts.face import text_field
 
 UNMEASURED = "unmeasured"  # in an info: the step had no reward, and the 0 that stands for it says nothing
 _SEEDS = 2**31
@@ -21,6 +22,13 @@ def client_of(
     if url is None:
         return EnvironmentClient.local(environment, config=config)
     return EnvironmentClient(url, environment, token=token)
+
+
+def opened(clients: Sequence[EnvironmentClient[Any, Any]], portal: BlockingPortal, stack: ExitStack) -> dict[str, Any]:
+    """Open each until the stack is closed; gives the schemas, which are the same for all."""
+    for client in clients:
+        stack.enter_context(portal.wrap_async_context_manager(client))
+    return portal.call(clients[0].schemas)
 
 
 def closed_at_the_end(owner: object, stack: ExitStack) -> Callable[[], None]:
@@ -38,10 +46,8 @@ def drawn_seed(random: Any) -> int:
 
 def as_action(given: Any, schema: Mapping[str, Any]) -> Any:
     """An action for a client. A text is put where the schema wants a single one."""
-    properties, required = schema.get("properties", {}), schema.get("required", [])
-    if isinstance(given, str) and len(required) == 1 and properties.get(required[0], {}).get("type") == "string":
-        return {required[0]: given}
-    return given
+    field = text_field(schema) if isinstance(given, str) else None
+    return given if field is None else {field: given}
 
 
 def at_once(portal: BlockingPortal, works: Sequence[Callable[[], Any]]) -> list[StepResult[Any]]:

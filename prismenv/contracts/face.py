@@ -96,12 +96,8 @@ class EpisodeTypes:
 
     @cached_property
     def text_field(self) -> str | None:
-        """Where a policy's plain text belongs in an action: its only field that is needed, if that is text."""
-        schema = self.schemas()["action"]
-        needed = schema.get("required", [])
-        if len(needed) == 1 and schema["properties"][needed[0]].get("type") == "string":
-            return str(needed[0])
-        return None
+        """Where a policy's plain text belongs in an action; None: nowhere."""
+        return text_field(self.schemas()["action"])
 
     def schemas(self) -> dict[str, Any]:
         """JSON Schemas of `action`, `observation` and `state`."""
@@ -248,6 +244,17 @@ def _any_of(schemas: list[Mapping[str, Any]]) -> dict[str, Any]:
     definitions = {key: value for each in schemas for key, value in each.get("$defs", {}).items()}
     found: dict[str, Any] = {"anyOf": [{key: item for key, item in each.items() if key != "$defs"} for each in schemas]}
     return {**found, "$defs": definitions} if definitions else found
+
+
+def text_field(action: Mapping[str, Any]) -> str | None:
+    """Where a policy's plain text belongs, by the JSON Schema of an action: its only field that is needed, if that is
+
+    text; else None.
+    """
+    needed = action.get("required", [])
+    if len(needed) == 1 and action.get("properties", {}).get(needed[0], {}).get("type") == "string":
+        return str(needed[0])
+    return None
 
 
 def _bounded(value: object, what: str) -> Any:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from prismenv.contracts.policy import PolicyContext, SearchPolicy
-from prismenv.search.phased.policy import Kinds, PhasedPolicy
+from prismenv.search.phased.policy import Kinds, PhasedPolicy, environments_of
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 from prismenv.words.seeding import derive_seed
@@ -47,8 +47,7 @@ class FollowedPolicy(SearchPolicy):
 
     @property
     def environments(self) -> Sequence[str]:
-        named = (plan.block.environment.name for plan in self._context.phases)
-        return list(dict.fromkeys([*self._first.environments, *(name for name in named if name is not None)]))
+        return list(dict.fromkeys([*self._first.environments, *environments_of(self._context.phases)]))
 
     def ask(self, most: int) -> Sequence[NodeRequest]:
         if not self._first.finished:

@@ -35,6 +35,12 @@ MOST_DRAWS = 10  # so often a phase selects anew when the node it names is out a
 MOST_REPEATS = 2  # so often a node is asked for again that could not be measured
 
 
+def environments_of(phases: Sequence[PhasePlan]) -> list[str]:
+    """The names of environments that phases have of their own, each once."""
+    named = (plan.block.environment.name for plan in phases)
+    return list(dict.fromkeys(name for name in named if name is not None))
+
+
 class PhasedPolicy(SearchPolicy):
     """Goes through the context's phases; each name's kind is one of `kinds`. `known` are outcomes of nodes that were
     measured before, which the tree begins with.
@@ -73,8 +79,7 @@ class PhasedPolicy(SearchPolicy):
 
     @property
     def environments(self) -> Sequence[str]:
-        named = (plan.block.environment.name for plan in self._context.phases)
-        return list(dict.fromkeys(name for name in named if name is not None))
+        return environments_of(self._context.phases)
 
     def ask(self, most: int) -> Sequence[NodeRequest]:
         requests: list[NodeRequest] = []

@@ -21,6 +21,10 @@ from prismenv.server.guard import SCOPE_KEY
 _NOT_UTF_8 = 1007
 
 
+class WokenException(Exception):
+    """Nobody is to wait for this client any more."""
+
+
 class SessionConnection(WebSocketsSansIOProtocol):
     """`pending`, set on a subclass for uvicorn makes the protocols: how many messages wait before no more is read.
 
@@ -35,12 +39,16 @@ class SessionConnection(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._messages: deque[str | None] = deque()
         self._wanted: asyncio.Future[None] | None = None
+        self._woken = False
         self._whole = bytearray()  # of a message that comes in several frames, however many and however small
 
     # What a session uses.
 
     async def next_message(self) -> str | None:
-        """The next message; None: it was binary. Others run first, also where one waits already."""
+        """The next message; None: it was binary. Others run first, also where one waits already.
+
+        WokenException after `wake`.
+        """
         if self._messages:
             await checkpoint()
         else:
@@ -49,11 +57,19 @@ class SessionConnection(WebSocketsSansIOProtocol):
                 await self._wanted
             finally:
                 self._wanted = None
+        if self._woken:
+            raise WokenException
         message = self._messages.popleft()
         if self.read_paused and not self._messages:
             self.read_paused = False
             self.transport.resume_reading()
         return message
+
+    def wake(self) -> None:
+        """End every wait for this client, now and from now on."""
+        self._woken = True
+        self.writable.set()
+        self._arrived()
 
     def unread(self) -> list[str | None]:
         """What came and was not taken."""
@@ -168,11 +184,14 @@ class SessionConnection(WebSocketsSansIOProtocol):
             self.conn.send_close(_NOT_UTF_8)
             self.handle_parser_exception()
             return
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        self._arrived()
         if len(self._messages) >= self.pending and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
+
+    def _arrived(self) -> None:
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
 
     def _left(self) -> None:
         if not self.gone:

@@ -9,8 +9,7 @@ A client that asked for a `session` may come back to it. When its connection is 
 end, what waits behind it is not begun, and the instance is kept for whoever shows the session's id and token.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
 from prismenv.engine.host.kept import Holder, KeptInstances
 from prismenv.server.admission import Admission
-from prismenv.server.environments.connection import SessionConnection
+from prismenv.server.environments.connection import SessionConnection, WokenException
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.mcp import answer_frame
 from prismenv.server.environments.meter import EnvironmentMeter
@@ -72,7 +71,6 @@ class OpenEnvSession(Holder):
         self._instance: Instance | None = None
         self._there = anyio.CancelScope()
         self._serving = anyio.CancelScope()
-        self._waiting: anyio.CancelScope | None = None  # for the next message
 
     def claim(self, session_id: str, token: str) -> None:
         """Come back to a session; HostException `session_lost` where there is none of that id and token."""
@@ -100,29 +98,15 @@ class OpenEnvSession(Holder):
     def hand_over(self) -> None:
         self._handed_over = True
         self._over = "the session goes on over another connection"
-        self._stop_waiting()
+        self._connection.wake()
 
     def _lose(self) -> None:
         """The client is gone: a session that is kept ends what it is at, any other at once."""
         self._lost = True
         if self._session_id:
-            self._stop_waiting()
+            self._connection.wake()
         else:
             self._there.cancel()
-
-    @contextmanager
-    def _while_there(self) -> Iterator[anyio.CancelScope]:
-        """Around a wait for the client: given up when a session that is kept has lost it."""
-        with anyio.CancelScope() as waiting:
-            self._waiting = waiting
-            try:
-                yield waiting
-            finally:
-                self._waiting = None
-
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
 
     async def _open_and_serve(self) -> None:
         host = self._setup.host
@@ -164,9 +148,9 @@ class OpenEnvSession(Holder):
             if self._lost:  # a session that is kept: of what waits only a goodbye counts
                 self._ended = self._ended or any(map(_says_close, self._connection.unread()))
                 return
-            with self._while_there() as there:
+            try:
                 text = await self._connection.next_message()
-            if there.cancelled_caught:
+            except WokenException:
                 continue
             if admission.rates is not None:
                 await admission.next_turn(self._tenant)
@@ -211,8 +195,8 @@ class OpenEnvSession(Holder):
 
     async def _say(self, said: str) -> None:
         self._connection.say(said)
-        if self._connection.full and not self._lost:
-            with self._while_there(), anyio.fail_after(self._setup.limits.send_seconds):
+        if self._connection.full:
+            with anyio.fail_after(self._setup.limits.send_seconds):
                 await self._connection.drained()
 
     async def _end(self, said: str) -> None:

@@ -1,6 +1,7 @@
 """What all tests share: the repository's root, the event loop that async tests run on, and sandboxes of every form."""
 
 import os
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -106,3 +107,24 @@ def warm_sandbox(new_sandbox: Callable[..., Sandbox]) -> Iterator[Callable[[str]
             return opened[form]
 
         yield of
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A disk of so many MB."""
+    folder = tmp_path / "disk"
+
+    def make(megabytes: int) -> Path:
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+        try:
+            mounted = subprocess.run(command, capture_output=True, check=False)
+        except FileNotFoundError:
+            pytest.skip("no mount here")
+        if mounted.returncode:
+            pytest.skip("mounting a small disk needs root")
+        return folder
+
+    yield make
+    if folder.is_mount():
+        subprocess.run(["umount", str(folder)], check=True)

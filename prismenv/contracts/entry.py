@@ -104,7 +104,7 @@ async def run_method(method: Callable[..., Any], /, *args: Any, **options: Any) 
     A thread cannot be stopped: what is cancelled meanwhile goes on in it, unseen. Such threads are counted apart from
     the engine's own, so that those that hang hold up other plain methods only.
     """
-    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+    if inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(inspect.unwrap(method)):
         return await method(*args, **options)
     call = functools.partial(method, *args, **options)
     returned = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_threads())

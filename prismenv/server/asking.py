@@ -112,8 +112,13 @@ def no_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON")
 
 
-def check_nesting(value: Any) -> None:
-    """Refuse what is nested too deeply, and text that is no Unicode: neither can be handed on."""
+def check_nesting(value: Any, written: str | None = None) -> None:
+    """Refuse what is nested too deeply, and text that is no Unicode: neither can be handed on.
+
+    `written`: the JSON that it was read from, which mostly tells at once that it is neither; None: not at hand.
+    """
+    if written is not None and not _may_be_either(written):
+        return
     level = [value]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
@@ -129,6 +134,10 @@ def check_nesting(value: Any) -> None:
             return
         level = inner
     raise Refusal(422, "too_deep", f"the body: nested more than {MAX_DEPTH} levels deep")
+
+
+def _may_be_either(written: str) -> bool:
+    return written.count("{") + written.count("[") >= MAX_DEPTH or not written.isascii() or "\\u" in written
 
 
 def _is_broken(text: str) -> bool:

@@ -80,6 +80,23 @@ async def test_a_message_that_is_wrong_is_told_so_and_the_episode_goes_on(
         assert (await client.ask("step", {"what": ""}))["data"]["observation"]["steps"] == 1
 
 
+@pytest.mark.parametrize("written", ["", "\u00e9", "\\u00e9"], ids=["ascii", "unicode", "escaped"])
+async def test_nesting_is_counted_to_the_level_and_many_parts_beside_each_other_are_none(
+    serve: Any, talk: Any, written: str
+) -> None:
+    def reset(info: str) -> str:
+        return f'{{"type": "reset", "data": {{"info": {{"a": {info}, "b": "{written}"}}}}}}'
+
+    async with serve() as running, talk(running) as client:
+        for info, told in (
+            ("[" * 61 + "]" * 61, "observation"),
+            ("[" * 62 + "]" * 62, "error"),
+            ("[" + "[], " * 100 + "[]]", "observation"),
+        ):
+            await client.say(reset(info))
+            assert (await client.hear())["type"] == told
+
+
 @pytest.mark.parametrize("said", [b"bytes", b'{"type": "state"}', "[]", '"reset"', "null", "7"])
 async def test_what_is_no_message_at_all_ends_the_session(serve: Any, talk: Any, until: Any, said: Any) -> None:
     async with serve() as running, talk(running) as client:

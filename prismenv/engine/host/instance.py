@@ -275,7 +275,8 @@ class Instance:
         raise DeadlineException(f"{what} of {self.name!r} did not end within {seconds:g} s", subject=self.name)
 
     def _seconds(self, asked: float | None = None) -> float:
-        asked = positive_option({"timeout": asked}, "timeout")
+        if asked is not None:
+            asked = positive_option({"timeout": asked}, "timeout")
         return min(asked or self.environment.config.timeout, HOST_TIMEOUT_SECONDS)
 
     def _require_running(self) -> None:

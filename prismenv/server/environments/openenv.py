@@ -55,7 +55,7 @@ def read_message(text: str | None) -> Message:
     if not isinstance(given, dict):
         raise DialectException("SESSION_ERROR", "a message must be a JSON object")
     try:
-        check_nesting(given)
+        check_nesting(given, text)
     except Refusal as refusal:
         raise _invalid([], refusal.message.replace("the body", "the message")) from refusal
     kind = given.get("type")

@@ -40,6 +40,7 @@ from prismenv.search.phased.phase import Phase as Phase
 from prismenv.search.phased.phase import PhaseSetup as PhaseSetup
 from prismenv.search.tree import SearchTree as SearchTree
 from prismenv.search.tree import TreeNode as TreeNode
+from prismenv.server.environments.single import create_fastapi_app as create_fastapi_app
 from prismenv.words.chat import ChatMessage as ChatMessage
 from prismenv.words.chat import ChatReply as ChatReply
 from prismenv.words.chat import ChatRequest as ChatRequest

@@ -6,8 +6,9 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter
 
-from prismenv.contracts.episode import OWN_KEYS, TEXT_KEY, StepResult, plain
+from prismenv.contracts.episode import OWN_KEYS, StepResult, plain
 from prismenv.contracts.face import TEXT_ACTION
+from prismenv.contracts.media import TEXT_KEY
 from prismenv.words.errors import ConfigurationException, ProtocolException
 
 ObservationT = TypeVar("ObservationT")

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from prismenv.contracts.media import MEDIA_KEY, TEXT_KEY, check_media, media_document, media_of
 from prismenv.words.errors import EnvironmentExecutionException
 
 ObservationT = TypeVar("ObservationT")
-TEXT_KEY = "obs_str"  # of an observation that is text, where an object is wanted
 OWN_KEYS = ("done", "reward", "truncated", "metadata")
 _EMPTY_INFO = 2  # parts of what `reset` may return: an observation and its info
 _CLASSIC, _MODERN = 4, 5  # parts of a step in Gym's older form, and in Gymnasium's
@@ -146,6 +146,7 @@ def _checked(step: StepResult[Any]) -> StepResult[Any]:
         raise ValueError(f"the info must be a mapping, found {type(step.info).__name__}")  # noqa: TRY004 - caught above
     if step.observation is None:
         raise ValueError("there is no observation")
+    check_media(step.observation)
     return step if reward is step.reward else dataclasses.replace(step, reward=reward)
 
 
@@ -157,6 +158,17 @@ def plain(value: object, what: str) -> Any:
         raise EnvironmentExecutionException(f"{what} cannot be written as JSON: {error}", code="not_json") from error
 
 
+def _without_media(observation: Any) -> dict[str, Any]:
+    """An observation's own fields, as mappings or objects have them."""
+    if isinstance(observation, Mapping | BaseModel):
+        fields = dict(observation)
+    elif dataclasses.is_dataclass(observation):
+        fields = {each.name: getattr(observation, each.name) for each in dataclasses.fields(observation)}
+    else:
+        fields = {key: value for key, value in vars(observation).items() if not key.startswith("_")}
+    return {key: value for key, value in fields.items() if key != MEDIA_KEY}
+
+
 def observation_document(observation: object) -> dict[str, Any]:
     """An observation as an object of JSON, without the engine's keys but for metadata that says something.
 
@@ -164,7 +176,11 @@ def observation_document(observation: object) -> dict[str, Any]:
     """
     if isinstance(observation, str):
         return {TEXT_KEY: observation}
-    made = plain(observation, "an observation")
+    if (media := media_of(observation)) is not None:
+        made = plain(_without_media(observation), "an observation")
+        made[MEDIA_KEY] = plain(media_document(media), "an observation")
+    else:
+        made = plain(observation, "an observation")
     if not isinstance(made, dict):
         return {"value": made}
     return {key: value for key, value in made.items() if key not in OWN_KEYS or (key == "metadata" and value)}

@@ -14,7 +14,8 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.entry import call_author
-from prismenv.contracts.episode import TEXT_KEY, State, StepResult, as_step, plain
+from prismenv.contracts.episode import State, StepResult, as_step, plain
+from prismenv.contracts.media import TEXT_KEY
 from prismenv.contracts.tool import Tool, ToolAnswer, ToolFault, tools_of
 from prismenv.words.errors import ActionException, EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nearness import did_you_mean
@@ -57,8 +58,11 @@ class EpisodeTypes:
     """The types that an environment's class declares: those of its step's action and result, and of its state; and its
     tools.
 
-    None: it does not say, and any object of JSON will do. `action_is_object`: an action is an object of JSON. `steps`:
-    it defines `step`. `episodes`: it defines `step` or `reset`; one that has tools alone has no episodes.
+    None: it does not say, and any object of JSON will do. A class says it by its signatures, or by a mapping
+    `episode_types` with some of `action`, `observation` and `state`.
+
+    `action_is_object`: an action is an object of JSON. `steps`: it defines `step`. `episodes`: it defines `step` or
+    `reset`; one that has tools alone has no episodes.
     """
 
     def __init__(self, cls: type[Any]) -> None:
@@ -76,6 +80,8 @@ class EpisodeTypes:
         self.observation = _told(step.get("return"))
         state = cls.__dict__.get("state", getattr(cls, "state", None))
         self.state = _told(_hints(state.fget if isinstance(state, property) else state).get("return"))
+        for key, kind in getattr(cls, "episode_types", {}).items():
+            setattr(self, key, kind)
         self.action_is_object = self.action is str or _schema(self.action).get("type") == "object"
         self._reads_action = None if self.action in (None, str) else _adapter(self.action)
 
@@ -185,12 +191,16 @@ class EpisodeFace:
         return None if found is None else as_step(StepResult("", found), self._name, "compute_reward").reward
 
     async def _read(self, name: str) -> Any:
-        """What a method, a property or an attribute of that name holds; None where there is none."""
-        found = inspect.getattr_static(self._environment, name, None)
-        if isinstance(found, property):
-            return await call_author(self._name, name, lambda: getattr(self._environment, name))
-        member = getattr(self._environment, name, None)
-        return await call_author(self._name, name, member) if callable(member) else member
+        return await read_member(self._name, self._environment, name)
+
+
+async def read_member(environment_name: str, owner: Any, name: str) -> Any:
+    """What a method, a property or an attribute of that name holds; None where there is none."""
+    found = inspect.getattr_static(owner, name, None)
+    if isinstance(found, property):
+        return await call_author(environment_name, name, lambda: getattr(owner, name))
+    member = getattr(owner, name, None)
+    return await call_author(environment_name, name, member) if callable(member) else member
 
 
 def _hints(function: Any) -> dict[str, Any]:

@@ -194,11 +194,17 @@ async def _while_connected(request: Request, work: Awaitable[T]) -> T:
             pass
         scope.cancel()
 
+    failed: Exception | None = None
     async with anyio.create_task_group() as group:
         group.start_soon(watch, group.cancel_scope)
-        result = await work
-        group.cancel_scope.cancel()
-        return result
+        try:
+            return await work
+        except Exception as error:  # noqa: BLE001 - raised below: a group would wrap it
+            failed = error
+        finally:
+            group.cancel_scope.cancel()
+    if failed is not None:
+        raise failed
     raise ClientDisconnect
 
 

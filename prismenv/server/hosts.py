@@ -16,7 +16,7 @@ def require_local_host(host: str, others: Collection[str] = ()) -> None:
     A web page in a browser on this machine reaches a loopback address too, under a name of its own.
     """
     name = _name_of(host)
-    if not _is_loopback(name) and name.lower() not in others:
+    if not is_loopback(name) and name.lower() not in others:
         raise Refusal(403, "wrong_host", "without a token the service is there for localhost only")
 
 
@@ -59,7 +59,8 @@ def _name_of(host: str) -> str:
     return name.strip("[]")
 
 
-def _is_loopback(name: str) -> bool:
+def is_loopback(name: str) -> bool:
+    """Whether a name or an address is this machine's own."""
     return name.lower() == "localhost" or (_is_address(name) and ipaddress.ip_address(name).is_loopback)
 
 

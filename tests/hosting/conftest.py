@@ -131,7 +131,7 @@ class Tooled(BaseEnvironment):
     @tool
     async def submit(self) -> StepResult[str]:
         """Be done."""
-        return StepResult("thank you", reward=1.0, done=True)
+        return StepResult("thank you", reward=1.0, done=True, info={"llm_response": "done"})
 
     @tool
     def count(self, to: int) -> int:

@@ -93,7 +93,8 @@ async def test_an_episode_is_reset_stepped_read_and_closed_by_tools(serve: Any, 
         assert step == {"observation": {"obs_str": "heard a"}, "reward": 0.5, "done": False}
         assert (await agent.call("state"))["structuredContent"] == {"episode_id": "mine", "step_count": 1}
         last = await agent.call("submit")
-        assert last["_meta"] == {"prismenv/reward": 1.0, "prismenv/done": True, "prismenv/truncated": False}
+        over = {"prismenv/reward": 1.0, "prismenv/done": True, "prismenv/truncated": False}
+        assert last["_meta"] == {**over, "prismenv/info": {"llm_response": "done"}}
         assert (await agent.call("look"))["structuredContent"]["error"]["code"] == "episode_over"
         assert (await agent.call("close", {"now": True}))["isError"]
         assert (await agent.call("close"))["structuredContent"] == {"closed": True}

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from prismenv.contracts.episode import StepResult, result_document
+from prismenv.contracts.episode import StepResult, plain, result_document
 from prismenv.contracts.face import EpisodeTypes
 from prismenv.contracts.tool import ToolAnswer
 from prismenv.engine.host.instance import Instance
@@ -129,4 +129,6 @@ def _answered(result: StepResult[ToolAnswer]) -> dict[str, Any]:
             f"{_META}done": result.done,
             f"{_META}truncated": result.truncated,
         }
+    if result.info:
+        found.setdefault("_meta", {})[f"{_META}info"] = plain(dict(result.info), "an info")
     return found

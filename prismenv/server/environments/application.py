@@ -27,9 +27,9 @@ from prismenv.finding.tokenfile import Scope
 from prismenv.server.admission import Admission
 from prismenv.server.application import answered, fault, no_such_thing, while_there
 from prismenv.server.body import read_body
+from prismenv.server.environments.asgiconnection import AsgiConnection
 from prismenv.server.environments.batches import CALLS, Batches
 from prismenv.server.environments.challenges import ChallengeRunner
-from prismenv.server.environments.connection import SessionConnection
 from prismenv.server.environments.crossing import cross_origin
 from prismenv.server.environments.health import EnvironmentHealth, overall
 from prismenv.server.environments.jsonrpc import RpcException
@@ -39,6 +39,7 @@ from prismenv.server.environments.mcphttp import McpEndpoint
 from prismenv.server.environments.meter import EnvironmentMeter
 from prismenv.server.environments.pages import Pages, page_response
 from prismenv.server.environments.stepping import HttpEpisodes
+from prismenv.server.environments.talking import ClientConnection
 from prismenv.server.environments.telling import told
 from prismenv.server.environments.vagen import KEYS, VagenBatches
 from prismenv.server.environments.websocket import OpenEnvSession, SessionSetup
@@ -277,7 +278,8 @@ class EnvironmentApplication:
             name = self._name(websocket.path_params.get("environment"))
             if self.host.stopping:
                 raise HostException("the server is stopping", code="stopping")
-            connection: SessionConnection = websocket.scope[SCOPE_KEY]
+            own: ClientConnection | None = websocket.scope.get(SCOPE_KEY)
+            connection = own or (foreign := AsgiConnection(websocket, self.limits.pending))
             setup = SessionSetup(self.host, self.kept, self.meter, self.limits, self.clock, self.admission)
             session = OpenEnvSession(connection, setup, name, tenant)
             if (token := headers.get("x-session-token")) is not None:
@@ -287,4 +289,4 @@ class EnvironmentApplication:
             return
         await websocket.accept()
         connection.limit(self.admission.message_bytes(tenant, self.limits.message_bytes))
-        await session.run()
+        await (session.run() if own is not None else foreign.serve(session.run))

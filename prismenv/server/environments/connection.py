@@ -16,19 +16,16 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 
+from prismenv.server.environments.talking import WokenException
 from prismenv.server.guard import SCOPE_KEY
 
 _NOT_UTF_8 = 1007
 
 
-class WokenException(Exception):
-    """Nobody is to wait for this client any more."""
-
-
 class SessionConnection(WebSocketsSansIOProtocol):
-    """`pending`, set on a subclass for uvicorn makes the protocols: how many messages wait before no more is read.
+    """A ClientConnection.
 
-    `on_gone` is called when the client leaves; `gone`: it has left.
+    `pending`, set on a subclass for uvicorn makes the protocols: how many messages wait before no more is read.
     """
 
     pending = 8

@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 
-from prismenv.contracts.episode import TEXT_KEY, StepResult, result_document
+from prismenv.contracts.episode import StepResult, result_document
+from prismenv.contracts.media import MEDIA_KEY, TEXT_KEY
 from prismenv.engine.host.batch import BatchStep, InstanceBatch
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
@@ -23,7 +24,6 @@ from prismenv.words.errors import ActionException, EnvironmentException, Environ
 KEYS = ("ids2seeds", "ids2actions", "env_ids")
 _ANSWERS = {"reward": "rewards", "system_prompt": "system_prompts"}
 _READS: Mapping[str, Any] = {"reward": InstanceBatch.compute_reward, "system_prompt": InstanceBatch.system_prompt}
-MEDIA_KEY = "multi_modal_data"
 
 Outcomes = dict[str, Any]
 
@@ -153,8 +153,18 @@ def _told(result: StepResult[Any], *, reset: bool) -> list[Any]:
     seen = document["observation"]
     shown = seen if isinstance(seen.get(TEXT_KEY), str) else {TEXT_KEY: json.dumps(seen), **seen}
     info = {"metrics": {"turn_metrics": {}, "traj_metrics": {}}, **document.get("metadata", {})}
-    observation = {MEDIA_KEY: {}, **shown}
+    observation = {**shown, MEDIA_KEY: _images(shown.get(MEDIA_KEY) or {})}
     return [observation, info] if reset else [observation, document["reward"] or 0.0, document["done"], info]
+
+
+def _images(media: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """Images as its clients read them."""
+    return {placeholder: [_image(each) for each in items] for placeholder, items in media.items()}
+
+
+def _image(item: Any) -> Any:
+    image = isinstance(item, dict) and str(item.get("media_type", "")).startswith("image/") and "base64" in item
+    return {"__pil_image__": item["base64"]} if image else item
 
 
 def _failed(error: EnvironmentException, *, reset: bool) -> list[Any]:

@@ -22,7 +22,6 @@ from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
 from prismenv.engine.host.kept import Holder, KeptInstances
 from prismenv.server.admission import Admission
-from prismenv.server.environments.connection import SessionConnection, WokenException
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.mcp import answer_frame
 from prismenv.server.environments.meter import EnvironmentMeter
@@ -36,6 +35,7 @@ from prismenv.server.environments.openenv import (
     read_message,
     written,
 )
+from prismenv.server.environments.talking import ClientConnection, WokenException
 from prismenv.words.errors import EnvironmentException
 
 NORMAL_CLOSURE = 1000
@@ -58,7 +58,7 @@ class SessionSetup:
 class OpenEnvSession(Holder):
     """The session of a connection: a new one, or one that was claimed before it runs."""
 
-    def __init__(self, connection: SessionConnection, setup: SessionSetup, environment: str, tenant: str) -> None:
+    def __init__(self, connection: ClientConnection, setup: SessionSetup, environment: str, tenant: str) -> None:
         self._connection = connection
         self._setup = setup
         self._environment = environment

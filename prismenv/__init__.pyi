@@ -71,3 +71,6 @@ from prismenv.words.verdict import Execution as Execution
 from prismenv.words.verdict import Verdict as Verdict
 
 __version__: str
+from prismenv.clients.reading import read_action as read_action
+from prismenv.clients.stockserver import openenv_server as openenv_server
+from prismenv.words.errors import DeadlineException as DeadlineException

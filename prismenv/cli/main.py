@@ -37,6 +37,7 @@ COMMANDS = {
     "rejudge": ("prismenv.cli.rejudge", "Judge the stored solutions of a run again and show what changed."),
     "agents": ("prismenv.cli.agents", "List, show and check agent files."),
     "serve": ("prismenv.cli.serve", "Serve environments over OpenEnv's protocol, PrismBench's and MCP."),
+    "openenv": ("prismenv.cli.openenv", "An environment's folder as OpenEnv has it: write one, check one."),
     "conformance": (
         "prismenv.cli.conformance",
         "Check that a server does what a protocol says: OpenEnv, PrismBench, MCP.",

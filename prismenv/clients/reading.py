@@ -1,15 +1,17 @@
 """What a client makes of documents: actions into objects of JSON, and answers into results."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, TypeAdapter
 
+from prismenv.answers.fences import fenced_blocks, without_thoughts
 from prismenv.contracts.episode import OWN_KEYS, StepResult, plain
-from prismenv.contracts.face import TEXT_ACTION
+from prismenv.contracts.face import TEXT_ACTION, text_field
 from prismenv.contracts.media import TEXT_KEY
-from prismenv.words.errors import ConfigurationException, ProtocolException
+from prismenv.words.errors import ActionException, ConfigurationException, ProtocolException
 
 ObservationT = TypeVar("ObservationT")
 T = TypeVar("T")
@@ -69,3 +71,25 @@ def _fields(kind: Any) -> set[str]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return set(kind.model_fields) & set(OWN_KEYS)
     return {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+
+
+def read_action(answer: str, schema: Mapping[str, Any]) -> Any:
+    """A model's answer as an action of that JSON Schema.
+
+    An object of JSON, alone or in a block, is the action itself. Where the action needs one text and nothing else, any
+    other answer is that text: the last block of it, else all of it. Thoughts are left out. ActionException where it
+    is neither.
+    """
+    said = without_thoughts(answer)
+    blocks = [block.text for block in fenced_blocks(said)]
+    field = text_field(schema)
+    for text in (*reversed(blocks), said):
+        try:
+            read = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(read, dict) and (field is None or field in read):
+            return read
+    if field is None:
+        raise ActionException("the answer holds no object of JSON, which the action has to be")
+    return {field: blocks[-1] if blocks else said.strip()}

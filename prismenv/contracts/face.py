@@ -259,11 +259,12 @@ def _any_of(schemas: list[Mapping[str, Any]]) -> dict[str, Any]:
 def text_field(action: Mapping[str, Any]) -> str | None:
     """Where a policy's plain text belongs, by the JSON Schema of an action: its only field that is needed, if that is
 
-    text; else None.
+    text; else None. Of several kinds of actions the first that has one.
     """
-    needed = action.get("required", [])
-    if len(needed) == 1 and action.get("properties", {}).get(needed[0], {}).get("type") == "string":
-        return str(needed[0])
+    for each in (action, *action.get("anyOf", ())):
+        needed = each.get("required", [])
+        if len(needed) == 1 and each.get("properties", {}).get(needed[0], {}).get("type") == "string":
+            return str(needed[0])
     return None
 
 

@@ -30,7 +30,7 @@ def init_workspace(folder: Path, *, name: str) -> list[Path]:
     if not name.strip() or name == BUILT_IN:
         raise ConfigurationException(f"{name!r} is no name for a workspace; choose one of your own", code="bad_name")
     texts = {target: text.replace("@NAME@", json.dumps(name)) for target, text in _templates()}
-    _write_all(folder, texts)
+    write_all(folder, texts)
     return sorted(folder / target for target in texts)
 
 
@@ -58,7 +58,7 @@ def eject(name: str, workspaces: WorkspaceSet, destination: Path | None = None) 
             copy, content = root / kind / shared.name, shared.read_text(encoding="utf-8")
             if not copy.exists() or copy.read_text(encoding="utf-8") != content:
                 texts[f"{kind}/{shared.name}"] = content
-    _write_all(root, texts)
+    write_all(root, texts)
     return [root / target for target in texts]
 
 
@@ -93,7 +93,7 @@ def _ejectable(name: str, workspaces: WorkspaceSet) -> tuple[Workspace, str, Pat
     return next(iter(found.values()))
 
 
-def _write_all(root: Path, texts: Mapping[str, str]) -> None:
+def write_all(root: Path, texts: Mapping[str, str]) -> None:
     """Write every file or none, and none over another: what was made is taken back when a later one fails."""
     made: list[Path] = []
     try:

@@ -7,7 +7,8 @@ line, so that a policy under training cannot learn the answers from its feedback
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 from pydantic import Field
 
@@ -16,12 +17,15 @@ from prismenv import (
     EnvironmentConfig,
     EnvironmentExecutionException,
     Observation,
+    Rubric,
+    RubricScore,
     State,
     Verdict,
     extract_code,
 )
 
 from ._flow import PYTHON, ChallengeFlow
+from ._grading import Attempt, RewardRule, rubric_of
 from ._problem import Brief, Problem, ProblemEnded, concepts_of, difficulty_of, number_of, texts_of
 from ._shares import NO_REWARD_FAULTS, Shares, counts_told
 
@@ -39,7 +43,6 @@ CONCEPTS = (
     "dynamic_programming",
 )
 DIFFICULTIES = ("very easy", "easy", "medium", "hard", "very hard")
-RewardRule = Literal["all_or_nothing", "share", "shaped"]
 PROMPT = (
     "You are given a programming problem. Answer with one complete Python program that solves it. It is judged by tests"
     " that you do not see; after each attempt you are told how many of them passed. You have a limited number of"
@@ -56,6 +59,7 @@ class EpisodeConfig(EnvironmentConfig):
     """What the coding challenges' episodes are configured with, beside the keys that every environment has."""
 
     reward: RewardRule = "all_or_nothing"  # 1 for a program that passes all; the share of passed tests; gains in it
+    rubric: str | dict[str, Any] | None = None  # in place of `reward`: composed of solved, share, gain, early, ran
     concepts: list[str] = Field(default=list(CONCEPTS), min_length=1)  # an episode draws from where reset names none
     difficulties: list[str] = Field(default=list(DIFFICULTIES), min_length=1)  # the same
 
@@ -93,12 +97,13 @@ class ChallengeState(State):
 
 @dataclass(slots=True)
 class _Played:
-    """The episode that runs. `measured`: a program was judged."""
+    """The episode that runs. `rewards` are those of the programs that were judged; `attempts` is how many may be."""
 
     problem: Problem
     state: ChallengeState
     agents: AsyncExitStack
-    measured: bool = False
+    attempts: int
+    rewards: list[float] = field(default_factory=list)
     shares: Shares = field(default_factory=Shares)
 
 
@@ -107,6 +112,11 @@ class ChallengeEpisodes(ChallengeFlow):
 
     config: EpisodeConfig
     _played: _Played | None = None
+
+    def validate_config(self) -> None:
+        """A rubric that is not composed rightly is told before anything runs too."""
+        super().validate_config()
+        _ = self._grades
 
     async def reset(
         self,
@@ -145,7 +155,7 @@ class ChallengeEpisodes(ChallengeFlow):
                 problem_statement=problem.statement,
                 attempts_left=attempts,
             )
-            self._played = _Played(problem, state, agents.pop_all())
+            self._played = _Played(problem, state, agents.pop_all(), attempts)
         return ChallengeObservation(problem_statement=problem.statement, attempts_left=attempts)
 
     async def step(self, action: CodeAction) -> ChallengeObservation:
@@ -167,9 +177,13 @@ class ChallengeEpisodes(ChallengeFlow):
             return self._unmeasured(played, verdict.outcome)
         state.attempts_left -= 1
         state.solved = verdict.success
-        reward = self._rewarded(played, verdict)
-        observation = _observed(played, verdict, reward)
-        self._record(problem, verdict, error_feedback=None if verdict.success else observation.feedback)
+        score = await self._scored(played, verdict)
+        observation = _observed(played, verdict, score.value)
+        graded: dict[str, Any] = {}
+        if self.config.rubric is not None:
+            observation.metadata["rubric"] = dict(score.parts)
+            graded = {"reward": score.value, "rubric": dict(score.parts)}
+        self._record(problem, verdict, error_feedback=None if verdict.success else observation.feedback, **graded)
         return observation
 
     @property
@@ -182,13 +196,16 @@ class ChallengeEpisodes(ChallengeFlow):
         return PROMPT if self.language == PYTHON else OTHER_PROMPT.format(language=self.language)
 
     def compute_reward(self) -> float | None:
-        """The reward of the whole episode: 1 where it was solved, else by rule 0 or the best share of passed tests."""
+        """The reward of the whole episode: what its best attempt is worth, or its best share where gains are rewarded.
+
+        None: no program was judged.
+        """
         played = self._playing()
-        if not played.measured:
+        if not played.rewards:
             return None
-        if self.config.reward == "all_or_nothing":
-            return float(played.state.solved)
-        return played.state.best_share
+        if self.config.rubric is None and self.config.reward == "shaped":
+            return played.state.best_share
+        return max(played.rewards)
 
     def episode_results(self) -> dict[str, Any]:
         """The episode so far as a node's result has it: `success` and `data_trail`, which holds the tests."""
@@ -211,16 +228,19 @@ class ChallengeEpisodes(ChallengeFlow):
             )
         return self._played
 
-    def _rewarded(self, played: _Played, verdict: Verdict) -> float:
-        """The reward of a step by the configuration's rule. Gains in the share add up to the best share."""
+    async def _scored(self, played: _Played, verdict: Verdict) -> RubricScore:
         state = played.state
         share = played.shares.of(verdict)
         gain = max(0.0, share - state.best_share)
         state.best_share = max(state.best_share, share)
-        played.measured = True
-        if self.config.reward == "share":
-            return share
-        return gain if self.config.reward == "shaped" else float(verdict.success)
+        number = played.attempts - state.attempts_left
+        score = await self._grades.score(None, Attempt(verdict, share, gain, number, played.attempts))
+        played.rewards.append(score.value or 0.0)
+        return score
+
+    @cached_property
+    def _grades(self) -> Rubric:
+        return rubric_of(self.config.reward, self.config.rubric)
 
     def _unmeasured(self, played: _Played, outcome: str) -> ChallengeObservation:
         return ChallengeObservation(
@@ -233,7 +253,7 @@ class ChallengeEpisodes(ChallengeFlow):
         )
 
 
-def _observed(played: _Played, verdict: Verdict, reward: float) -> ChallengeObservation:
+def _observed(played: _Played, verdict: Verdict, reward: float | None) -> ChallengeObservation:
     state = played.state
     passed, failed, errored = verdict.tests_passed_num, verdict.tests_failed_num, verdict.tests_errored_num
     ends = verdict.success or state.attempts_left == 0

@@ -32,6 +32,7 @@ from ._problem import concepts_of, fault_of, number_of
 
 PLAYER = "episode_player"
 SHOWN_CHARACTERS = 20_000  # of an observation
+SHOWN_NAME = 100  # of a rubric's part
 NO_INSTRUCTIONS = "The environment gives no instructions beside what you see."
 
 
@@ -59,6 +60,14 @@ class _Episode:
         self.refused = 0
         self.truncated = False
         self.reward: float | None = None
+        self.parts: dict[str, float] = {}  # of the environment's rubric, over all steps
+
+    def note(self, info: Mapping[str, Any]) -> None:
+        """Add what a step's rubric gave, where the server told it."""
+        told = info.get("rubric")
+        for name, value in told.items() if isinstance(told, Mapping) else ():
+            if isinstance(value, int | float):
+                self.parts[str(name)[:SHOWN_NAME]] = self.parts.get(str(name)[:SHOWN_NAME], 0.0) + value
 
 
 @environment_registry.register("environment_openenv", config=OpenEnvConfig)
@@ -166,6 +175,7 @@ class OpenEnvEpisodes(BaseEnvironment):
                 refused_actions=episode.refused,
                 truncated=episode.truncated,
                 reward=episode.reward,
+                **({"rubric": episode.parts} if episode.parts else {}),
                 usage=crew.take_usage(),
                 wall_seconds=self.services.clock.monotonic() - begun,
                 **fields,
@@ -187,6 +197,7 @@ class OpenEnvEpisodes(BaseEnvironment):
             episode.actions.append(answer)
             try:
                 result = await client.step(read_action(answer, schema))
+                episode.note(result.info)
                 report = "" if result.reward is None else f"The reward of that step is {result.reward:g}."
                 episode.last = _shown(result.observation)
             except ActionException as error:

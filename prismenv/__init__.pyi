@@ -73,4 +73,10 @@ from prismenv.words.verdict import Verdict as Verdict
 __version__: str
 from prismenv.clients.reading import read_action as read_action
 from prismenv.clients.stockserver import openenv_server as openenv_server
+from prismenv.contracts.rubric import Gate as Gate
+from prismenv.contracts.rubric import Rubric as Rubric
+from prismenv.contracts.rubric import RubricScore as RubricScore
+from prismenv.contracts.rubric import Sequential as Sequential
+from prismenv.contracts.rubric import WeightedSum as WeightedSum
+from prismenv.contracts.rubric import read_rubric as read_rubric
 from prismenv.words.errors import DeadlineException as DeadlineException

@@ -16,6 +16,7 @@ from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.entry import call_author
 from prismenv.contracts.episode import State, StepResult, as_step, plain
 from prismenv.contracts.media import TEXT_KEY
+from prismenv.contracts.rubric import RUBRIC_KEY, Rubric
 from prismenv.contracts.tool import Tool, ToolAnswer, ToolFault, tools_of
 from prismenv.words.errors import ActionException, EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nearness import did_you_mean
@@ -150,7 +151,18 @@ class EpisodeFace:
 
     async def step(self, action: Any) -> StepResult[Any]:
         """One step, with an action as `EpisodeTypes.read_action` gives it."""
-        return as_step(await call_author(self._name, "step", self._environment.step, action), self._name, "step")
+        step = as_step(await call_author(self._name, "step", self._environment.step, action), self._name, "step")
+        rubric = getattr(self._environment, "rubric", None)
+        return await self._graded(rubric, action, step) if isinstance(rubric, Rubric) else step
+
+    async def _graded(self, rubric: Rubric, action: Any, step: StepResult[Any]) -> StepResult[Any]:
+        """The step with the rubric's reward, and in its info under `rubric` what each part gave."""
+        if step.reward is not None:
+            raise EnvironmentExecutionException(
+                f"step of {self._name!r} gave a reward, which its rubric gives", code="bad_step", subject=self._name
+            )
+        score = await rubric.score(action, step.observation)
+        return dataclasses.replace(step, reward=score.value, info={**step.info, RUBRIC_KEY: dict(score.parts)})
 
     async def call_tool(self, tool: Tool, arguments: Mapping[str, Any]) -> StepResult[ToolAnswer]:
         """What a tool comes to, with arguments as `Tool.read` gives them.

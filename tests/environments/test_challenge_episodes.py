@@ -6,7 +6,13 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from prismenv import AgentCommunicationException, BaseEnvironment, EnvironmentExecutionException, Verdict
+from prismenv import (
+    AgentCommunicationException,
+    BaseEnvironment,
+    ConfigurationException,
+    EnvironmentExecutionException,
+    Verdict,
+)
 from prismenv.contracts.episode import observation_document
 from prismenv.contracts.services import Services
 from prismenv.engine.host.instance import Instance
@@ -245,3 +251,35 @@ def test_an_episode_that_is_left_closes_its_agents_sessions(stage, playing, monk
             assert not opened
 
     anyio.run(main)
+
+
+def test_a_composed_rubric_rewards_and_every_part_is_told_and_kept(stage, playing):
+    stage.play(GOOD)
+    rubric = {"weighted": [{"solved": "solved", "weight": 1}, {"speed": {"sequence": ["ran", "early"]}, "weight": 0.5}]}
+
+    async def main():
+        async with playing(rubric=rubric, max_attempts=3) as (instance, environment):
+            await instance.reset(CASE)
+            first, second = [await instance.step({"code": program}) for program in (WRONG, RIGHT)]
+            none = {"solved": 0, "speed.ran": 1, "speed.early": 0, "speed": 0}
+            assert (first.reward, first.info["rubric"]) == (0.0, none)
+            assert second.reward == pytest.approx(1.25)
+            assert second.info["rubric"] == {"solved": 1, "speed.ran": 1, "speed.early": 0.5, "speed": 0.5}
+            assert await instance.compute_reward() == pytest.approx(1.25)
+            trail = environment.episode_results()["data_trail"]
+            assert [record["reward"] for record in trail] == pytest.approx([0.0, 1.25])
+            assert trail[1]["rubric"] == second.info["rubric"]
+
+    anyio.run(main)
+
+
+def test_a_rubric_that_is_composed_wrongly_is_told_before_anything_is_asked(stage, playing):
+    stage.play(GOOD)
+
+    async def main():
+        with pytest.raises(ConfigurationException, match="did you mean 'solved'"):
+            async with playing(rubric={"weighted": {"solvd": 1}}) as (instance, _):
+                await instance.reset(CASE)
+
+    anyio.run(main)
+    assert not stage.transport.requests

@@ -248,6 +248,24 @@ async def test_draining_lets_calls_end_refuses_what_is_new_and_closes(host_of: M
         assert Counted.open_now == 0
 
 
+async def test_draining_lets_a_challenge_end(host_of: Make) -> None:
+    async with VirtualClock() as clock, anyio.create_task_group() as tasks:
+        host = host_of(clock)
+        begun, ended = anyio.Event(), anyio.Event()
+
+        async def challenge() -> None:
+            async with host.place():
+                begun.set()
+                await clock.sleep(30)
+                assert host.stopping
+                ended.set()
+
+        tasks.start_soon(challenge)
+        await begun.wait()
+        await host.drain(3600.0)
+        assert ended.is_set()
+
+
 async def test_a_step_that_outlasts_the_grace_is_left_and_the_host_closes(host_of: Make) -> None:
     async with VirtualClock() as clock, anyio.create_task_group() as tasks:
         host = host_of(clock)

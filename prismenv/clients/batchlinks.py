@@ -11,7 +11,7 @@ from prismenv.clients.links import MAX_ANSWER_BYTES, error_told
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.clock import Clock
 from prismenv.contracts.configuration import build_config
-from prismenv.contracts.episode import result_document
+from prismenv.contracts.episode import document_of
 from prismenv.contracts.registry import environment_registry
 from prismenv.contracts.services import Services, find_environment_block, open_default_services
 from prismenv.contracts.settings import EnvironmentConfig
@@ -22,7 +22,6 @@ from prismenv.network.connections import Broken, ConnectionTrouble, HttpConnecti
 from prismenv.words.errors import (
     ActionException,
     DeadlineException,
-    EnvironmentException,
     HostException,
     ProtocolException,
 )
@@ -93,10 +92,7 @@ class LocalBatchLink(BatchLink):
             outcomes |= await batch.reset(asked)
         else:
             outcomes |= await batch.step({name: BatchStep(each["action"]) for name, each in asked.items()})
-        return {
-            name: each if isinstance(each, EnvironmentException) else result_document(each)
-            for name, each in outcomes.items()
-        }
+        return {name: document_of(each) for name, each in outcomes.items()}
 
     async def close(self) -> None:
         self._batch = None

@@ -7,8 +7,10 @@ the same, be it a runner, a server or a script. A call that comes from within (a
 engine's part is done once.
 """
 
+import asyncio
 import functools
 import inspect
+import math
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
@@ -96,6 +98,19 @@ async def call_author(
         raise
     except (Exception, SystemExit) as error:  # boundary: an author's code
         raise classified(error, environment_name, method_name) from error
+    except anyio.get_cancelled_exc_class() as error:
+        if _given_up():
+            raise
+        raise classified(error, environment_name, method_name) from error
+
+
+def _given_up() -> bool:
+    """Whether the call was cancelled. Else the author's code waited for something that was: a task of its own, say.
+
+    That must not pass for a cancellation of whoever called, which nobody would end by an answer.
+    """
+    task = asyncio.current_task()
+    return anyio.current_effective_deadline() == -math.inf or (task is not None and task.cancelling() > 0)
 
 
 async def run_method(method: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
@@ -146,10 +161,18 @@ def classified(error: BaseException, environment_name: str, method_name: str) ->
     if isinstance(leaf, EnvironmentException):
         return leaf
     return EnvironmentExecutionException(
-        f"{method_name} of {environment_name!r} failed{_place(leaf)}: {type(leaf).__name__}: {leaf}",
+        f"{method_name} of {environment_name!r} failed{_place(leaf)}: {said_by(leaf)}",
         code="environment_raised",
         subject=environment_name,
     )
+
+
+def said_by(error: BaseException) -> str:
+    """An author's exception in one line: its type, and its message where it has one that can be had."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - boundary: the message is an author's code too
+        return type(error).__name__
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from prismenv.contracts.media import MEDIA_KEY, TEXT_KEY, check_media, media_document, media_of
-from prismenv.words.errors import EnvironmentExecutionException
+from prismenv.words.errors import EnvironmentException, EnvironmentExecutionException
 
 ObservationT = TypeVar("ObservationT")
 OWN_KEYS = ("done", "reward", "truncated", "metadata")
@@ -200,3 +200,11 @@ def result_document(result: StepResult[Any]) -> dict[str, Any]:
         metadata = {**plain(dict(result.info), "an info"), **({"truncated": True} if result.truncated else {})}
         document["metadata"] = metadata
     return document
+
+
+def document_of(outcome: StepResult[Any] | EnvironmentException) -> dict[str, Any] | EnvironmentException:
+    """A result as JSON has it, or the error that there is: one that cannot be written costs the others nothing."""
+    try:
+        return outcome if isinstance(outcome, EnvironmentException) else result_document(outcome)
+    except EnvironmentException as error:
+        return error

@@ -13,7 +13,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from prismenv.contracts.base import BaseEnvironment
-from prismenv.contracts.entry import call_author
+from prismenv.contracts.entry import call_author, said_by
 from prismenv.contracts.episode import State, StepResult, as_step, plain
 from prismenv.contracts.media import TEXT_KEY
 from prismenv.contracts.rubric import RUBRIC_KEY, Rubric
@@ -179,7 +179,7 @@ class EpisodeFace:
             raise
         except EnvironmentException as error:
             cause = error.__cause__  # what the author's code raised, without where in the server it was
-            told = f"{type(cause).__name__}: {cause}" if error.code == "environment_raised" else error.message
+            told = said_by(cause) if cause is not None and error.code == "environment_raised" else error.message
             return StepResult(ToolAnswer(tool.name, error=ToolFault("execution_error", told)))
         return dataclasses.replace(step, observation=answer)
 

@@ -31,7 +31,7 @@ class Ask:
     key: str = ""
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes | str) -> dict[str, Any]:
     """The JSON object in a body. Raises Refusal for anything else, and for what is nested too deeply."""
     try:
         data = json.loads(body, parse_constant=no_constant)

@@ -1,5 +1,6 @@
 """The rules of docs/episodes.md, for whatever an author writes."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,6 +170,37 @@ class Hanging(BaseEnvironment):
 
     def state(self) -> dict[str, int]:
         return {"cancelled": self._cancelled}
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise OSError("no message")
+
+
+class Waiting(BaseEnvironment):
+    """Waits for what was cancelled, or fails in a way that cannot be told."""
+
+    async def reset(self) -> str:
+        return "ready"
+
+    async def step(self, action: str) -> str:
+        if action == "speechless":
+            raise Speechless
+        task = asyncio.ensure_future(anyio.sleep_forever())
+        task.cancel()
+        await task
+        return action
+
+
+@pytest.mark.parametrize(("action", "told"), [("wait", "CancelledError"), ("speechless", "Speechless")])
+async def test_whatever_an_author_raises_is_an_error_of_the_author(action: str, told: str) -> None:
+    instance = instance_of(Waiting)
+    await instance.reset()
+    with pytest.raises(EnvironmentExecutionException, match=told) as error:
+        await instance.step(action)
+    assert error.value.code == "environment_raised"
+    with pytest.raises(EnvironmentExecutionException, match="is over"):
+        await instance.step(action)
 
 
 async def test_a_step_that_does_not_end_in_time_is_cancelled_and_ends_the_episode() -> None:

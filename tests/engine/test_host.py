@@ -1,5 +1,6 @@
 """Places, leases, queues and quotas of a host, on a clock that is turned by hand."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,6 +43,10 @@ class Counted(BaseEnvironment):
 
     async def close(self) -> None:
         type(self).open_now -= 1
+        if self.config.get("cancels"):  # as what ends a task of its own and waits for it
+            task = asyncio.ensure_future(anyio.sleep_forever())
+            task.cancel()
+            await task
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +62,18 @@ Make = Callable[..., EnvironmentHost]
 
 @pytest.fixture
 def host_of() -> Make:
-    """`host_of(clock, boom=…, seed=…, **limits)`."""
+    """`host_of(clock, boom=…, cancels=…, seed=…, **limits)`."""
 
-    def build(clock: ManualClock, *, boom: bool = False, seed: int = 1, **limits: Any) -> EnvironmentHost:
+    def build(
+        clock: ManualClock, *, boom: bool = False, cancels: bool = False, seed: int = 1, **limits: Any
+    ) -> EnvironmentHost:
         interface = InProcessInterface({}, lambda _role: ScriptedTransport({}), clock)
         services = Services(interface=interface, sandbox=ScriptedSandbox(), clock=clock)
 
         def make(name: str, instance_seed: int) -> BaseEnvironment:
-            return BaseEnvironment(name, config={"boom": boom}, services=services, seed=instance_seed)
+            return BaseEnvironment(
+                name, config={"boom": boom, "cancels": cancels}, services=services, seed=instance_seed
+            )
 
         return EnvironmentHost(make, clock, HostLimits(**limits), seed=seed)
 
@@ -174,6 +183,19 @@ async def test_an_instance_that_nobody_uses_is_taken_away_and_use_renews_its_lea
         tasks.cancel_scope.cancel()
 
 
+async def test_leases_end_whatever_the_environments_raise_when_they_are_closed(host_of: Make) -> None:
+    async with VirtualClock() as clock, anyio.create_task_group() as tasks:
+        host = host_of(clock, cancels=True, lease_seconds=30)
+        tasks.start_soon(host.sweep)
+        left = []
+        for _ in range(2):
+            await host.open(NAME)
+            await clock.sleep(40)
+            left.append((host.active, Counted.open_now))
+        tasks.cancel_scope.cancel()
+    assert left == [(0, 0), (0, 0)]  # out here, as what cancels the sweep would end the block above without a word
+
+
 async def test_a_call_that_runs_keeps_its_instance(host_of: Make) -> None:
     async with VirtualClock() as clock, anyio.create_task_group() as tasks:
         host = host_of(clock, lease_seconds=30)
@@ -224,6 +246,24 @@ async def test_draining_lets_calls_end_refuses_what_is_new_and_closes(host_of: M
         while not instance.closed:
             await clock.sleep(1)
         assert Counted.open_now == 0
+
+
+async def test_draining_lets_a_challenge_end(host_of: Make) -> None:
+    async with VirtualClock() as clock, anyio.create_task_group() as tasks:
+        host = host_of(clock)
+        begun, ended = anyio.Event(), anyio.Event()
+
+        async def challenge() -> None:
+            async with host.place():
+                begun.set()
+                await clock.sleep(30)
+                assert host.stopping
+                ended.set()
+
+        tasks.start_soon(challenge)
+        await begun.wait()
+        await host.drain(3600.0)
+        assert ended.is_set()
 
 
 async def test_a_step_that_outlasts_the_grace_is_left_and_the_host_closes(host_of: Make) -> None:

@@ -149,6 +149,17 @@ async def test_a_client_that_is_only_half_there_is_left(serve: Any, until: Any) 
         await until(lambda: running.host.active == 0)
 
 
+async def test_large_messages_are_not_read_ahead_as_small_ones_are(serve: Any, until: Any, counts: Any) -> None:
+    large = frame(json.dumps({"type": "step", "data": {"what": "x" * 4 * 2**20}}).encode())
+    async with serve() as running, raw(running, name=TRIED) as stream:
+        await stream.send(frame(b'{"type":"reset"}') + frame(b'{"type":"step","data":{"what":"hang"}}'))
+        await until(lambda: counts["hanging"] == 1)
+        with anyio.move_on_after(1) as flood:
+            for _ in range(8):
+                await stream.send(large)
+        assert flood.cancelled_caught  # nobody takes more of them while the step runs
+
+
 async def test_a_client_that_takes_no_answers_is_left_and_its_place_given_back(
     serve: Any, talk: Any, until: Any
 ) -> None:

@@ -44,6 +44,8 @@ class Spoken(BaseEnvironment):
         return {"obs_str": f"say {word}, {seed}", "multi_modal_data": {}}, {}
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, dict[str, Any]]:
+        if action == "nothing that can be written":
+            return {"obs_str": object()}, 0.0, False, {}
         right = action == self._word
         metrics = {"turn_metrics": {"action_is_valid": right}, "traj_metrics": {"success": right}}
         info = {"metrics": metrics, "llm_raw_response": action, "llm_response": action.strip()}
@@ -111,6 +113,26 @@ async def test_each_has_its_own_outcome_in_the_order_of_asking(opened: Open) -> 
             {"a": 1.0},
             {"new": "Do as you are told."},
         )
+
+
+async def test_what_cannot_be_told_is_an_error_of_its_own(opened: Open) -> None:
+    async with opened(SPOKEN) as batch:
+        await batch.reset({"a": {}, "b": {}})
+        steps = await batch.step({"a": {"action_str": "nothing that can be written"}, "b": {"action_str": "word"}})
+        assert isinstance(steps["a"], EnvironmentException)
+        assert isinstance(steps["b"], StepResult)
+
+
+@pytest.mark.parametrize("key", ["steps", "ids2actions"])
+async def test_a_result_that_cannot_be_written_costs_the_others_nothing(serve: Any, http: Any, key: str) -> None:
+    actions = {"a": "nothing that can be written", "b": "word"}
+    body = {"steps": {name: {"action": each} for name, each in actions.items()}, "ids2actions": actions}
+    async with serve(only=SPOKEN) as running, http(running) as client:
+        await client.post("/batch/reset", json={"resets": {name: {} for name in actions}})
+        answer = await client.post("/batch/step", json={key: body[key]})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["errors"].keys() == {"a"}
+        assert "right" in str(answer.json()["results"]["b"])
 
 
 async def test_instances_are_made_by_reset_and_let_go_by_close(serve: Any, until: Any, counts: Any) -> None:
@@ -316,6 +338,15 @@ async def test_vagens_trainer_makes_resets_steps_and_closes(serve: Any, http: An
         assert rewards["rewards"] == {"train0": 1.0, "train2": pytest.approx(0.5), "nobody": 0.0}
         assert await say("/batch/close", env_ids=list(configs)) == {"success": True}
         assert running.host.active == 0
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', "[" * 80 + "]" * 80, "[" * 100_000, "NaN"])
+async def test_a_policys_text_is_held_to_what_a_request_is(serve: Any, http: Any, value: str) -> None:
+    text = f'{{"message": "a", "metadata": {{"more": {value}}}}}'
+    async with serve(only=ECHO) as running, http(running) as client:
+        await client.post("/batch/reset", json={"ids2seeds": {"a": 1}})
+        answer = (await client.post("/batch/step", json={"ids2actions": {"a": text}})).json()
+        assert answer["results"]["a"][0]["echoed_message"] == text
 
 
 async def test_vagens_instances_are_all_made_or_none(serve: Any, http: Any) -> None:

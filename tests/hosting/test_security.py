@@ -66,6 +66,15 @@ async def test_a_token_that_may_only_read_opens_no_session(serve: Any, talk: Any
             assert (await client.ask("reset"))["type"] == "observation"
 
 
+async def test_a_stranger_does_not_learn_what_is_served_by_asking_for_its_health(serve: Any, http: Any) -> None:
+    async with serve(entries=ENTRIES) as running, http(running) as stranger, http(running, READ) as reader:
+        there, near = [await stranger.get(f"/environments/{name}/health") for name in (ECHO, "environment_ech")]
+        assert (there.status_code, there.json()) == (near.status_code, near.json())
+        assert there.json().keys() == {"status", "service"}
+        assert (await reader.get("/environments/environment_ech/health")).status_code == 404
+        assert (await reader.get(f"{AT}/health")).json()["environments"].keys() == {ECHO}
+
+
 async def test_an_episode_of_another_token_is_not_there(serve: Any, http: Any) -> None:
     async with serve(tokens=(RUN, ADMIN)) as running, http(running, RUN) as mine, http(running, ADMIN) as other:
         named = {"episode_id": "mine"}

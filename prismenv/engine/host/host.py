@@ -143,7 +143,7 @@ class EnvironmentHost:
         for waiter in self._queue:
             waiter.called.set()
         end = self._clock.monotonic() + grace_seconds
-        while any(each.busy for each in self._instances.values()) and self._clock.monotonic() < end:
+        while self._works() and self._clock.monotonic() < end:
             await self._clock.sleep(0.05)
         await self.close()
 
@@ -153,6 +153,10 @@ class EnvironmentHost:
         async with anyio.create_task_group() as closing:
             for instance in list(self._instances.values()):
                 closing.start_soon(self.release, instance, "the host stopped")
+
+    def _works(self) -> bool:
+        """Whether a call runs or waits, or a place is taken by what is no instance: a challenge, or one that opens."""
+        return self.active > len(self._instances) or any(each.busy for each in self._instances.values())
 
     def _types_of(self, environment: BaseEnvironment) -> EpisodeTypes:
         """Read once for each class: validators are made of them."""

@@ -243,11 +243,12 @@ class EnvironmentApplication:
         if self.host.stopping:
             return answered({"status": "stopping", "service": SERVICE}, 503)
         found = await self.health.look()
-        if name := request.path_params.get("environment"):
+        known = bool(tenant) or not self.admission.tokens
+        if known and (name := request.path_params.get("environment")):  # to a stranger, one name is as another
             self.hosted.require(name)
             found = {name: found[name]}
         document: dict[str, Any] = {"status": overall(found), "service": SERVICE}
-        if tenant or not self.admission.tokens:
+        if known:
             document["environments"] = found
         return answered(document)
 

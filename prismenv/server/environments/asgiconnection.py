@@ -7,7 +7,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from prismenv.server.environments.talking import ClientConnection, WokenException
+from prismenv.server.environments.talking import AHEAD_BYTES, ClientConnection, WokenException
 
 CLOSING_SECONDS = 5.0  # for what was said last
 _TOO_LONG = 1009
@@ -28,6 +28,7 @@ class AsgiConnection(ClientConnection):
         self._pending = pending
         self._most_bytes: int | None = None
         self._messages: deque[str | None] = deque()
+        self._ahead = 0  # bytes that came since nothing waited
         self._answers: deque[str] = deque()
         self._code: int | None = None  # of the end
         self._woken = False
@@ -53,8 +54,11 @@ class AsgiConnection(ClientConnection):
             await self._changed.wait()
         if self._woken:
             raise WokenException
+        message = self._messages.popleft()
+        if not self._messages:
+            self._ahead = 0
         self._change()
-        return self._messages.popleft()
+        return message
 
     def wake(self) -> None:
         self._woken = True
@@ -90,7 +94,7 @@ class AsgiConnection(ClientConnection):
     async def _read(self) -> None:
         with self._reading:
             while not self.gone and self._code is None:
-                while len(self._messages) >= self._pending:
+                while len(self._messages) >= self._pending or self._ahead >= AHEAD_BYTES:
                     await self._changed.wait()
                 event = await self._websocket.receive()
                 if event["type"] == "websocket.disconnect":
@@ -103,6 +107,7 @@ class AsgiConnection(ClientConnection):
                     self._left()
                     return
                 self._messages.append(text)
+                self._ahead += size
                 self._change()
 
     async def _write(self) -> None:

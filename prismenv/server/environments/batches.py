@@ -9,7 +9,7 @@ ended, with the error in its info, so that a trainer goes on with the others.
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from prismenv.contracts.episode import result_document
+from prismenv.contracts.episode import document_of
 from prismenv.engine.host.batch import BatchStep, InstanceBatch
 from prismenv.engine.host.named import NamedInstances
 from prismenv.server.asking import name_in
@@ -42,10 +42,11 @@ class Batches:
         results: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         for name, outcome in outcomes.items():
-            if isinstance(outcome, EnvironmentException):
-                errors[name] = error_of(outcome)["data"]
+            told = document_of(outcome) if kind in ("reset", "step") else outcome
+            if isinstance(told, EnvironmentException):
+                errors[name] = error_of(told)["data"]
             else:
-                results[name] = result_document(outcome) if kind in ("reset", "step") else outcome
+                results[name] = told
         return {"results": results, "errors": errors}
 
     async def _reset(self, batch: InstanceBatch, body: Mapping[str, Any]) -> dict[str, Any]:

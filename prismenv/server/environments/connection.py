@@ -2,8 +2,9 @@
 
 ASGI has an event for each of these, and uvicorn a queue of them, a task that waits for each, and two calls of the
 system for each message that turn reading off and on. Here only the handshake goes that way. A session that was
-accepted takes messages from its connection, which reads on until a few are waiting, and is called when the client
-leaves. A client that takes no answers is not waited for when the connection ends: what it did not take is dropped.
+accepted takes messages from its connection, which reads on until a few are waiting, or as much as one large message is,
+and is called when the client leaves. A client that takes no answers is not waited for when the connection ends: what it
+did not take is dropped.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame
 
-from prismenv.server.environments.talking import WokenException
+from prismenv.server.environments.talking import AHEAD_BYTES, WokenException
 from prismenv.server.guard import SCOPE_KEY
 
 _NOT_UTF_8 = 1007
@@ -35,6 +36,7 @@ class SessionConnection(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._messages: deque[str | None] = deque()
+        self._ahead = 0  # bytes that came since nothing waited
         self._wanted: asyncio.Future[None] | None = None
         self._woken = False
         self._whole = bytearray()  # of a message that comes in several frames, however many and however small
@@ -57,9 +59,11 @@ class SessionConnection(WebSocketsSansIOProtocol):
         if self._woken:
             raise WokenException
         message = self._messages.popleft()
-        if self.read_paused and not self._messages:
-            self.read_paused = False
-            self.transport.resume_reading()
+        if not self._messages:
+            self._ahead = 0
+            if self.read_paused:
+                self.read_paused = False
+                self.transport.resume_reading()
         return message
 
     def wake(self) -> None:
@@ -182,7 +186,8 @@ class SessionConnection(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
             return
         self._arrived()
-        if len(self._messages) >= self.pending and not self.read_paused:
+        self._ahead += len(data)
+        if (len(self._messages) >= self.pending or self._ahead >= AHEAD_BYTES) and not self.read_paused:
             self.read_paused = True
             self.transport.pause_reading()
 

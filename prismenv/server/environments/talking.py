@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+AHEAD_BYTES = 2**20  # of messages that wait: with more, no more is read, however few they are
+
 
 class WokenException(Exception):
     """Nobody is to wait for this client any more."""

@@ -12,11 +12,12 @@ from typing import Any
 
 import anyio
 
-from prismenv.contracts.episode import StepResult, result_document
+from prismenv.contracts.episode import document_of
 from prismenv.contracts.media import MEDIA_KEY, TEXT_KEY
 from prismenv.engine.host.batch import BatchStep, InstanceBatch
 from prismenv.engine.host.named import NamedInstances
 from prismenv.engine.host.opening import HostedEnvironments
+from prismenv.server.asking import read_object
 from prismenv.server.environments.batches import by_id, ids_of, wrong
 from prismenv.server.refusal import Refusal
 from prismenv.words.errors import ActionException, EnvironmentException, EnvironmentExecutionException
@@ -107,11 +108,11 @@ class VagenBatches:
         if not isinstance(action, str) or instance is None or instance.face.types.action is str:
             return action
         try:
-            read = json.loads(action)
-        except (ValueError, RecursionError):
+            read = read_object(action)  # what is nested too deeply, or no Unicode, is no object here either
+        except Refusal:
             read = None
         field = instance.face.types.text_field
-        return read if isinstance(read, dict) else {field: action} if field is not None else action
+        return read if read is not None else {field: action} if field is not None else action
 
     async def _at_each(self, tenant: str, names: Any, only: str | None, call: Any) -> Outcomes:
         """What `call(batch, names)` gives for all, each in the environment that it was named for."""
@@ -141,15 +142,15 @@ class VagenBatches:
 
 
 def _results(outcomes: Outcomes, *, reset: bool) -> dict[str, Any]:
+    documents = {name: document_of(each) for name, each in outcomes.items()}
     results = {
         name: _failed(each, reset=reset) if isinstance(each, EnvironmentException) else _told(each, reset=reset)
-        for name, each in outcomes.items()
+        for name, each in documents.items()
     }
-    return {"results": results, "errors": _errors(outcomes)}
+    return {"results": results, "errors": _errors(documents)}
 
 
-def _told(result: StepResult[Any], *, reset: bool) -> list[Any]:
-    document = result_document(result)
+def _told(document: Mapping[str, Any], *, reset: bool) -> list[Any]:
     seen = document["observation"]
     shown = seen if isinstance(seen.get(TEXT_KEY), str) else {TEXT_KEY: json.dumps(seen), **seen}
     info = {"metrics": {"turn_metrics": {}, "traj_metrics": {}}, **document.get("metadata", {})}
@@ -174,5 +175,5 @@ def _failed(error: EnvironmentException, *, reset: bool) -> list[Any]:
     return [observation, info] if reset else [observation, 0.0, not isinstance(error, ActionException), info]
 
 
-def _errors(outcomes: Outcomes) -> dict[str, str]:
+def _errors(outcomes: Mapping[str, Any]) -> dict[str, str]:
     return {name: each.message for name, each in outcomes.items() if isinstance(each, EnvironmentException)}

@@ -57,6 +57,9 @@ def serve(
     token_variables: TokenVariablesOption = None,
     max_waiting: Annotated[int, typer.Option(min=0, help="Runs that may wait for their turn.")] = 1_024,
     per_token: Annotated[int | None, typer.Option(min=1, help="Runs of one token, running or waiting.")] = None,
+    sessions_per_token: Annotated[
+        int | None, typer.Option(min=1, help="How many sessions one token may have open; all of them without it.")
+    ] = None,
     queue: Annotated[str, typer.Option(help="How long one waits before it is told to ask again.")] = "60s",
     max_body_bytes: Annotated[int, typer.Option(min=1024, help="The longest request.")] = 16 * 2**20,
     grace_seconds: Annotated[float, typer.Option(min=0, help="How long what runs may go on when stopped.")] = 30.0,
@@ -70,6 +73,7 @@ def serve(
     limits = {
         "waiting": max_waiting,
         "per_token": per_token,
+        "sessions_per_token": sessions_per_token,
         "queue_seconds": read_duration(queue, "--queue"),
         "body_bytes": max_body_bytes,
         "grace_seconds": grace_seconds,

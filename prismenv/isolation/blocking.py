@@ -108,7 +108,7 @@ class BlockingSession:
 
     def interrupt(self) -> None:
         """Interrupt the call that another thread waits for, as SandboxSession.interrupt does."""
-        self._session.interrupt()
+        self._portal.call(self._session.interrupt)
 
     def put_files(self, files: Mapping[str, str | bytes]) -> None:
         """Write files, as SandboxSession.put_files does."""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.jail import Sandbox
+from prismenv.contracts.jailsession import SandboxSession
 from prismenv.contracts.recipe import SandboxSettings
 from prismenv.contracts.sandboxwire import (
     MOST_CASES,
@@ -24,10 +25,12 @@ from prismenv.contracts.sandboxwire import (
     CaseAnswer,
     ExecutionAnswer,
     ServiceCard,
+    SessionAnswer,
     VerdictAnswer,
     case_document,
     limits_document,
 )
+from prismenv.isolation.remotesession import RemoteSession
 from prismenv.isolation.serviceline import PATIENCE, ServiceLine, Unanswered, complaint, other_version
 from prismenv.isolation.strength import is_weaker
 from prismenv.network.address import check_address
@@ -78,6 +81,7 @@ class RemoteSandbox(Sandbox):
             await self._line.aclose()
             raise
         self.isolation, self.ceiling = card.isolation, card.ceiling
+        self._keeps_sessions = card.sessions
         self._places = anyio.Semaphore(self._workers or AHEAD * card.workers)
         return self
 
@@ -134,6 +138,18 @@ class RemoteSandbox(Sandbox):
             return Execution(
                 outcome="infrastructure_error", exit_code=None, message=str(trouble), isolation=self.isolation
             )
+
+    async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
+        if not self._keeps_sessions:
+            message = f"{self._line.url}: the service is of a version that keeps no sessions"
+            raise ConfigurationException(message, subject=language, hint="Use `run` for a program that ends.")
+        asked = {"language": language, "limits": self._over(limits)}
+        try:
+            body = await self._line.post("/sessions", asked, MOST_BYTES, once=True)
+            told = self._read(SessionAnswer, body)
+        except Unanswered as trouble:
+            raise SandboxException(str(trouble), code=trouble.code or None, subject="session") from trouble
+        return RemoteSession(self._line, told.session, language, told.limits)
 
     async def probe(self) -> Mapping[str, str]:
         try:

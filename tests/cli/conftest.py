@@ -175,3 +175,16 @@ def case_line() -> Callable[..., str]:
         return json.dumps({"id": case, "solution": solution, "tests": tests, **more}) + "\n"
 
     return line
+
+
+@pytest.fixture
+def peer() -> Callable[[str], Path]:
+    """`peer(variable)`: a program of somebody else's that the variable names; without it the test is skipped."""
+
+    def find(variable: str) -> Path:
+        program = os.environ.get(variable)
+        if not program or not Path(program).exists():
+            pytest.skip(f"{variable} names no program that is there; scripts/get-peers installs it")
+        return Path(program)
+
+    return find

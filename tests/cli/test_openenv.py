@@ -1,6 +1,5 @@
 """An environment's folder as OpenEnv has it: written, read, started, and played in a recipe."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +168,8 @@ def test_a_started_server_is_given_no_keys_but_those_that_are_named(shell: Any) 
 
 
 @pytest.mark.parametrize("variable", ["OPENENV_CORE_PYTHON", "OPENENV_PYTHON"])
-def test_a_stock_server_of_openenv_is_played_in_a_recipe(shell: Any, variable: str) -> None:
-    python = os.environ.get(variable)
-    if not python:
-        pytest.skip(f"{variable} names no Python with OpenEnv; scripts/test --openenv installs it")
+def test_a_stock_server_of_openenv_is_played_in_a_recipe(shell: Any, peer: Any, variable: str) -> None:
+    python = peer(variable)
     shell.write("env/openenv.yaml", MANIFEST)
     shell.write("env/server/app.py", STOCK)
     checked = shell("openenv", "check", "env", "--python", python, "--json")

@@ -1,7 +1,6 @@
 """`prismenv serve` as a process: it says where it listens, serves who speaks its protocols, and ends in good order."""
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -87,13 +86,6 @@ def serving(shell: Any, *words: object, **environment: str) -> "Iterator[tuple[s
         process.communicate()
 
 
-def python_of(variable: str) -> Path:
-    python = os.environ.get(variable)
-    if not python:
-        pytest.skip(f"{variable} names no Python with OpenEnv's client; scripts/test --openenv installs it")
-    return Path(python)
-
-
 def test_all_environments_are_served_and_the_server_ends_when_told(shell: Any) -> None:
     with serving(shell, "--token-variable", "TOKEN", TOKEN=TOKEN) as (url, process):
         headers = {"Authorization": f"Bearer {TOKEN}"}
@@ -163,8 +155,8 @@ def test_what_cannot_be_served_is_told_before_anything_listens(shell: Any, words
 
 
 @pytest.mark.parametrize("variable", ["OPENENV_CORE_PYTHON", "OPENENV_PYTHON"])
-def test_the_stock_client_of_openenv_plays(shell: Any, variable: str) -> None:
-    python = python_of(variable)
+def test_the_stock_client_of_openenv_plays(shell: Any, peer: Any, variable: str) -> None:
+    python = peer(variable)
     wrong = "def nothing():\n    return None\n"
     plays = {
         ECHO: ({"message": "hello"}, {"massage": "hello"}),
@@ -187,8 +179,8 @@ def test_the_stock_client_of_openenv_plays(shell: Any, variable: str) -> None:
 
 
 @pytest.mark.parametrize("variable", ["OPENENV_CORE_PYTHON", "OPENENV_PYTHON"])
-def test_the_stock_client_of_tools_calls_them(shell: Any, variable: str) -> None:
-    python = python_of(variable)
+def test_the_stock_client_of_tools_calls_them(shell: Any, peer: Any, variable: str) -> None:
+    python = peer(variable)
     shell.write("own/prismenv.yaml", "")
     shell.write("own/environments/environment_adder.py", ADDER)
     with serving(shell, "--workspace", shell.folder / "own") as (url, _):

@@ -17,7 +17,7 @@ from prismenv.words.errors import ConfigurationException, SandboxException
 ALL = ["portable", *FORMS]
 
 
-@pytest.fixture(params=ALL)
+@pytest.fixture(params=[*ALL, "service"])
 def session(
     request: pytest.FixtureRequest, warm_sandbox: Callable[[str], BlockingSandbox]
 ) -> Iterator[BlockingSession]:

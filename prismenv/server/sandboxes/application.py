@@ -4,6 +4,7 @@ A verdict is an answer like any other, whatever it says; any status but 200 spea
 away while its answer is waited for has its run killed.
 """
 
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,9 +27,14 @@ from prismenv.contracts.sandboxwire import (
     BatchQuestion,
     CaseAnswer,
     CaseRefusal,
+    ExecuteQuestion,
     JudgeQuestion,
+    PlainQuestion,
+    PutQuestion,
     RunQuestion,
     ServiceCard,
+    SessionAnswer,
+    SessionQuestion,
 )
 from prismenv.finding.complaints import dotted
 from prismenv.server.admission import Admission
@@ -39,6 +45,8 @@ from prismenv.server.sandboxes.desk import Desk, Errand
 from prismenv.server.sandboxes.health import SandboxHealth
 from prismenv.server.sandboxes.limits import SandboxServiceLimits
 from prismenv.server.sandboxes.meter import SandboxMeter
+from prismenv.server.sandboxes.sessions import ServedSessions
+from prismenv.words.coderesult import CodeResult
 from prismenv.words.errors import ConfigurationException, EnvironmentException
 from prismenv.words.judgecase import JudgeCase
 from prismenv.words.verdict import Execution, Verdict
@@ -46,18 +54,23 @@ from prismenv.words.verdict import Execution, Verdict
 _GONE = 499  # nobody reads it: what counters call a client that went away
 _HEAD = b'{"protocol":%d,' % PROTOCOL
 
-D = TypeVar("D", Verdict, Execution)
+_SESSION = "/sessions/{session}"
+_LASTING = ("session_ended", "sessions_full", "file_refused")  # codes of what asking again does not change
+
+D = TypeVar("D", Verdict, Execution, CodeResult)
 Q = TypeVar("Q", bound=BaseModel)
 Handler = Callable[[Request, str | None], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxApplication:
-    """The handlers. `card` is what the service says of itself."""
+    """The handlers. `card` is what the service says of itself; `calls` hands out places to calls of sessions."""
 
     sandbox: Sandbox
     card: ServiceCard
     desk: Desk
+    sessions: ServedSessions
+    calls: Desk
     health: SandboxHealth
     meter: SandboxMeter
     admission: Admission
@@ -70,6 +83,12 @@ class SandboxApplication:
             self._route("POST", "/judge", self._judge),
             self._route("POST", "/run", self._run),
             self._route("POST", "/batch", self._batch),
+            self._route("POST", f"{_SESSION}/execute", self._execute),
+            self._route("POST", "/sessions", self._open),
+            self._route("POST", f"{_SESSION}/interrupt", self._interrupt),
+            self._route("POST", f"{_SESSION}/put", self._put),
+            self._route("POST", f"{_SESSION}/get", self._get),
+            self._route("POST", f"{_SESSION}/close", self._close),
             self._route("GET", "/", self._root, free=True),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),
@@ -89,7 +108,7 @@ class SandboxApplication:
             except ConfigurationException as error:
                 response = refused(of_configuration(error))
             except EnvironmentException as error:
-                response = refused(Refusal(500, error.code, str(error)))
+                response = refused(Refusal(409 if error.code in _LASTING else 500, error.code, error.message))
             self.meter.requested(path, response.status_code)
             return response
 
@@ -113,6 +132,47 @@ class SandboxApplication:
         answers = await while_there(request, self.desk.do(errand))
         shown = b",".join(each.model_dump_json(exclude_none=True).encode() for each in answers)
         return _document(b'"answers":', b"[" + shown + b"]")
+
+    async def _open(self, request: Request, owner: str | None) -> Response:
+        asked, size = await self._asked(request, SessionQuestion)
+        errand = Errand(owner or "", size, [partial(self.sessions.open, owner or "", asked)])
+        session_id, session = (await while_there(request, self.calls.do(errand)))[0]
+        told = SessionAnswer(protocol=PROTOCOL, session=session_id, limits=session.limits)
+        return answered(told.model_dump(mode="json"))
+
+    async def _execute(self, request: Request, owner: str | None) -> Response:
+        asked, size = await self._asked(request, ExecuteQuestion)
+        session_id = request.path_params["session"]
+        call = partial(self._called, owner or "", session_id, asked)
+        results = await while_there(request, self.calls.do(Errand(owner or "", size, [call])))
+        ended = json.dumps(self.sessions.ended(session_id)).encode()
+        return _document(b'"ended":' + ended + b',"result":', results[0].model_dump_json().encode())
+
+    async def _called(self, owner: str, session_id: str, asked: ExecuteQuestion) -> CodeResult:
+        return await self._metered("execute", self.sessions.execute(owner, session_id, asked))
+
+    async def _interrupt(self, request: Request, owner: str | None) -> Response:
+        await self._asked(request, PlainQuestion)
+        self.sessions.interrupt(owner or "", request.path_params["session"])
+        return answered({"protocol": PROTOCOL})
+
+    async def _put(self, request: Request, owner: str | None) -> Response:
+        asked, size = await self._asked(request, PutQuestion)
+        put = partial(self.sessions.put, owner or "", request.path_params["session"], asked)
+        await while_there(request, self.calls.do(Errand(owner or "", size, [put])))
+        return answered({"protocol": PROTOCOL})
+
+    async def _get(self, request: Request, owner: str | None) -> Response:
+        _, size = await self._asked(request, PlainQuestion)
+        get = partial(self.sessions.get, owner or "", request.path_params["session"])
+        found = (await while_there(request, self.calls.do(Errand(owner or "", size, [get]))))[0]
+        files = {path: base64.b64encode(content).decode() for path, content in found.files.items()}
+        return answered({"protocol": PROTOCOL, "files": files, "skipped": dict(found.skipped)})
+
+    async def _close(self, request: Request, owner: str | None) -> Response:
+        await self._asked(request, PlainQuestion)
+        await self.sessions.close(owner or "", request.path_params["session"])
+        return answered({"protocol": PROTOCOL})
 
     async def _judged(self, case: JudgeCase) -> Verdict:
         verdict = await self._metered("judge", self.sandbox.judge_case(case))

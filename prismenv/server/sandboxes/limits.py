@@ -8,7 +8,9 @@ class SandboxServiceLimits:
     """All of them are held; what comes beyond is refused with a status that says so.
 
     `waiting`: judgements and programs that may wait for their turn, `waiting_bytes` what their questions may have
-    together. `per_token`: how many of one token may run or wait, None: no limit of its own. `queue_seconds`: who had no
+    together; as many calls of sessions may wait beside them. `per_token`: how many of one token may run or wait,
+    `sessions_per_token` how many sessions it may have open, None: no limit of its own. `session_calls`: calls of
+    sessions that run at once. `queue_seconds`: who had no
     turn by then is told to ask again. `grace_seconds`: what runs when the service is told to stop may go on for so
     long.
     """
@@ -16,6 +18,8 @@ class SandboxServiceLimits:
     waiting: int = 1_024
     waiting_bytes: int = 512 * 2**20
     per_token: int | None = None
+    sessions_per_token: int | None = None
+    session_calls: int = 32
     queue_seconds: float = 60.0
     grace_seconds: float = 30.0
     body_bytes: int = 16 * 2**20

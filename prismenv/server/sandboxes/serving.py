@@ -4,9 +4,11 @@ Told to stop, the service takes nothing new, lets what runs and waits end within
 connections.
 """
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio
 import uvicorn
@@ -21,6 +23,7 @@ from prismenv.server.sandboxes.desk import Desk
 from prismenv.server.sandboxes.health import SandboxHealth
 from prismenv.server.sandboxes.limits import SandboxServiceLimits
 from prismenv.server.sandboxes.meter import SandboxMeter
+from prismenv.server.sandboxes.sessions import ServedSessions
 from prismenv.server.serving import HttpLimits, Server, is_local, listen, serve_there, server_config, url_of
 from prismenv.server.tokens import Tokens
 from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
@@ -49,14 +52,17 @@ class SandboxServeSettings:
 class RunningSandboxService:
     """A service that listens at `url`."""
 
-    def __init__(self, url: str, desk: Desk, server: uvicorn.Server) -> None:
+    def __init__(self, url: str, desk: Desk, calls: Desk, server: uvicorn.Server) -> None:
         self.url = url
         self.desk = desk
+        self.calls = calls
         self._server = server
 
     async def stop(self) -> None:
         """Take nothing new, and let what runs end within the grace."""
-        await self.desk.drain()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.desk.drain)
+            group.start_soon(self.calls.drain)
         self._server.should_exit = True
 
 
@@ -77,10 +83,15 @@ async def running_sandbox_service(
         desk = Desk(served.workers, limits, clock, meter.waited)
         meter.gauge("running", "Runs that have their turn.", lambda: desk.running)
         meter.gauge("waiting", "Runs that wait for their turn.", lambda: desk.waiting)
+        calls = Desk(limits.session_calls, limits, clock, meter.waited)
+        sessions = ServedSessions(served.sandbox, partial(secrets.token_urlsafe, 24), limits.sessions_per_token)
+        meter.gauge("sessions", "Sessions that are open.", lambda: sessions.count)
         application = SandboxApplication(
             served.sandbox,
             _card(served, limits),
             desk,
+            sessions,
+            calls,
             SandboxHealth(served.sandbox, clock),
             meter,
             Admission(settings.tokens, local=local and not settings.tokens),
@@ -93,10 +104,11 @@ async def running_sandbox_service(
             done = anyio.Event()
             group.start_soon(serve_there, server, listener, done)
             try:
-                yield RunningSandboxService(url_of(listener), desk, server)
+                yield RunningSandboxService(url_of(listener), desk, calls, server)
             finally:
                 with anyio.CancelScope(shield=True):
                     desk.abort()
+                    calls.abort()
                     server.should_exit = True
                     await done.wait()
                 group.cancel_scope.cancel()
@@ -114,4 +126,5 @@ def _card(served: ServedSandbox, limits: SandboxServiceLimits) -> ServiceCard:
         packages=tuple(served.packages),
         queue_seconds=limits.queue_seconds,
         body_bytes=limits.body_bytes,
+        sessions=True,
     )

@@ -28,4 +28,6 @@ def open_log(environ: Mapping[str, str]) -> None:
 
 def _write(message: Any) -> None:
     # Looked up each time: a progress bar puts itself before sys.stderr, so that lines appear above it.
-    sys.stderr.write(f"{message.record['level'].name.lower()}: {visible(message)}")
+    # Further lines of what an author or a client said are indented: else they would pass for lines of the log's own.
+    text = visible(message).rstrip("\n").replace("\n", "\n  ")
+    sys.stderr.write(f"{message.record['level'].name.lower()}: {text}\n")

@@ -20,6 +20,7 @@ from prismenv.cli.servedrecipe import (
 )
 from prismenv.cli.stopping import until_told
 from prismenv.cli.tokens import token_sources
+from prismenv.cli.unjailed import warn_of_no_jail
 from prismenv.contracts.keys import KeySource
 from prismenv.contracts.recipe import Recipe
 from prismenv.engine.host.duration import read_duration
@@ -99,6 +100,7 @@ async def _serve(recipe: Recipe, address: _Address) -> None:
     )
     workers = recipe.concurrency.sandboxes or usual_workers()
     async with open_sandbox(recipe.sandbox, workers) as sandbox:
+        warn_of_no_jail(recipe.sandbox, sandbox)
         served = serving.ServedSandbox(sandbox, workers, recipe.sandbox.verdict, recipe.sandbox.packages)
         async with (
             serving.running_sandbox_service(served, settings) as running,

@@ -29,6 +29,7 @@ from prismenv.cli.servedrecipe import (
 )
 from prismenv.cli.stopping import until_told
 from prismenv.cli.tokens import token_sources
+from prismenv.cli.unjailed import warn_of_no_jail
 from prismenv.contracts.keys import KeySource
 from prismenv.engine.host.duration import read_duration
 from prismenv.engine.host.host import HostLimits
@@ -141,6 +142,7 @@ async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Addre
         serving.running_environments(hosted, settings) as running,
         anyio.create_task_group() as tasks,
     ):
+        warn_of_no_jail(loaded.recipe.sandbox, hosted.services.sandbox)
         await tasks.start(until_told, running.stop, tasks.cancel_scope)
         if address.as_json:
             print_json({"event": "serving", "url": running.url, "environments": list(hosted.names)})

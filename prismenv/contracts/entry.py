@@ -195,6 +195,8 @@ def accepted_options(method: Method, options: Mapping[str, Any], environment_nam
     ConfigurationException.
     """
     parameters = _parameters(method)
+    if (own := _receiver(method)) is not None and own in options:
+        raise _unknown_option(environment_name, own, parameters)
     for name, item in parameters.items():
         needed = item.default is item.empty and item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)
         if needed and name not in options:
@@ -207,13 +209,17 @@ def accepted_options(method: Method, options: Mapping[str, Any], environment_nam
         return dict(options)
     for name in options:
         if name not in parameters and name not in ENGINE_OPTIONS:
-            raise ConfigurationException(
-                f"{environment_name!r} takes no option {name!r}{did_you_mean(name, parameters)}; "
-                f"it takes {', '.join(parameters)}",
-                code="unknown_option",
-                subject=name,
-            )
+            raise _unknown_option(environment_name, name, parameters)
     return {name: value for name, value in options.items() if name in parameters}
+
+
+def _unknown_option(environment_name: str, name: str, parameters: Mapping[str, Any]) -> ConfigurationException:
+    return ConfigurationException(
+        f"{environment_name!r} takes no option {name!r}{did_you_mean(name, parameters)}; "
+        f"it takes {', '.join(parameters)}",
+        code="unknown_option",
+        subject=name,
+    )
 
 
 def _parameters(method: Method) -> Mapping[str, inspect.Parameter]:
@@ -222,6 +228,17 @@ def _parameters(method: Method) -> Mapping[str, inspect.Parameter]:
     if inspect.ismethod(method):
         return _named(method.__func__)
     return inspect.signature(method).parameters
+
+
+def _receiver(method: Method) -> str | None:
+    """What the method calls its environment, which no caller may give; None: it takes none."""
+    function = method.func if isinstance(method, functools.partial) else getattr(method, "__func__", None)
+    return None if function is None else _first(function)
+
+
+@functools.cache
+def _first(function: Method) -> str | None:
+    return next(iter(inspect.signature(function).parameters), None)
 
 
 @functools.cache
@@ -236,5 +253,6 @@ def own_options(method: Method, options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of `options` that the method's signature takes."""
     parameters = _parameters(method)
     if any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
-        return dict(options)
+        own = _receiver(method)
+        return {name: value for name, value in options.items() if name != own}
     return {name: value for name, value in options.items() if name in parameters}

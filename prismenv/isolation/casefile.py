@@ -13,6 +13,7 @@ from prismenv.words.mapping import FrozenModel
 
 MOST_CASES = 10_000
 NAME_CHARACTERS = 200
+ARGUMENT_BYTES = 100_000  # of a case together; a kernel starts no program with much more
 SOURCE = "tests"  # how messages call the text
 Comparison = Literal["whitespace", "exact", "float"]
 
@@ -33,6 +34,8 @@ class ProgramCase(FrozenModel):
     def _can_be_arguments(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if any("\0" in argument for argument in value):
             raise ValueError("an argument cannot hold a null character")
+        if sum(len(argument.encode()) for argument in value) > ARGUMENT_BYTES:
+            raise ValueError(f"the arguments of a case have at most {ARGUMENT_BYTES:,} bytes together")
         return value
 
 

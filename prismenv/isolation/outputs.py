@@ -50,12 +50,19 @@ def _near(got: str, wanted: str, tolerance: float) -> bool:
     if got == wanted:
         return True
     try:
-        found, asked = float(got), float(wanted)
+        found, asked = _number(got), _number(wanted)
     except ValueError:
         return False
     if math.isnan(asked):
         return math.isnan(found)
     return math.isclose(found, asked, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def _number(word: str) -> float:
+    """A number as other languages print it; Python's own would take `1_0` for ten, and digits of all alphabets."""
+    if "_" in word or not word.isascii():
+        raise ValueError(word)
+    return float(word)
 
 
 def _short(line: str) -> str:

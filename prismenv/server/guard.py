@@ -3,7 +3,7 @@
 uvicorn waits for ever for the rest of a request's head, and for the first request of a connection; so many connections
 that send a byte a minute would take all there may be. Here a connection that is not answering and has not sent a whole
 head in time is closed, and so is one whose client does not take its answer. The body has its own deadline, in the
-application.
+application; one that was answered before its body came, such as a stranger's, has that of a head.
 
 ASGI's word for a client that left is an event which somebody has to wait for: a task for each request. Here it is a
 call. And what is written within one turn of the event loop is sent at once, so that head and body of an answer wake the
@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SCOPE_KEY = "prismenv.connection"  # of an ASGI scope
@@ -63,6 +64,12 @@ class GuardedProtocol(H11Protocol):
             cast("dict[str, Any]", self.cycle.scope)[SCOPE_KEY] = self
         elif self._deadline is None and not self._upgraded and before.response_complete and self.conn.trailing_data[0]:
             self._expect_head()  # the next one has begun
+
+    def on_response_complete(self) -> None:
+        cycle = self.cycle
+        super().on_response_complete()
+        if self.cycle is cycle and self._deadline is None and self.conn.their_state is h11.SEND_BODY:
+            self._expect_head()  # of the next request: nobody reads what still comes of this one's body
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         self._upgraded = True  # from here on the connection is another protocol's

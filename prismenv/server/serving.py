@@ -23,6 +23,7 @@ from prismenv.server.guard import guarded
 from prismenv.server.health import HealthBoard
 from prismenv.server.interface import InterfaceService
 from prismenv.server.limits import ServiceLimits
+from prismenv.server.scarcity import told_seldom
 from prismenv.server.tokens import Tokens
 from prismenv.words.errors import ConfigurationException
 
@@ -197,7 +198,8 @@ def server_config(application: Any, limits: HttpLimits, **more: Any) -> uvicorn.
 async def serve_there(server: uvicorn.Server, listener: socket.socket, done: anyio.Event) -> None:
     """Serve until the server is told to stop; then the listener is closed and `done` is set."""
     try:
-        await server.serve(sockets=[listener])
+        with told_seldom():
+            await server.serve(sockets=[listener])
     finally:
         listener.close()
         done.set()

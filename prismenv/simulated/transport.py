@@ -12,6 +12,7 @@ from prismenv.simulated.bank import load_bank
 from prismenv.simulated.designer import set_challenge
 from prismenv.simulated.disturbance import Outages, disturbed_answer, drawn
 from prismenv.simulated.lookup import Lookup
+from prismenv.simulated.player import act
 from prismenv.simulated.profiles import Profile, load_profile
 from prismenv.simulated.question import Question, seed_of
 from prismenv.simulated.reviewer import analyse_errors, describe_patterns, validate_tests
@@ -32,6 +33,7 @@ _ROLES: dict[str, Callable[[Question, Stage], str]] = {
     "test_validator": validate_tests,
     "test_error_analyzer": analyse_errors,
     "solution_pattern_analyzer": describe_patterns,
+    "episode_player": act,
 }
 
 

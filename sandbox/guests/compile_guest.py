@@ -5,6 +5,7 @@ the length of its name in four bytes, its name, its length in eight bytes, its c
 descriptor. Exit codes are the compiler's, 128 and its number for a signal.
 """
 
+import errno
 import fcntl
 import posix
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
         become(payload["command"], environment)
     code = posix.waitstatus_to_exitcode(posix.waitpid(child, 0)[1])
     if code == 0:
-        code = hand_over(folder, payload["output"])
+        code = hand_over(folder, payload["output"], send)
     posix._exit(code if code >= 0 else 128 - code)  # noqa: SLF001 - as above
 
 
@@ -53,13 +54,18 @@ def become(command: list[str], environment: dict[str, str]) -> None:
         posix._exit(UNSTARTED)  # noqa: SLF001 - as above
 
 
-def hand_over(folder: str, patterns: list[str]) -> int:
-    """Copy the files that the patterns name into the parent's file; the exit code."""
+def hand_over(folder: str, patterns: list[str], send: Callable[..., None]) -> int:
+    """Copy the files that the patterns name into the parent's file; the exit code.
+
+    Where the host has no room for them, that is told: it is no fault of the source.
+    """
     try:
         for name in sorted(posix.listdir(folder)):
             if any(fnmatchcase(name, pattern) for pattern in patterns):
                 copy(name)
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            send("unstarted", f"what was compiled cannot be kept: {error.strerror}")
         return UNHANDED
     return 0
 

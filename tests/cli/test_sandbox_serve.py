@@ -1,8 +1,10 @@
 """`prismenv sandbox serve` as a process: others judge and run recipes by it, and it ends in good order."""
 
+import dataclasses
 import json
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +63,21 @@ def test_others_judge_and_run_by_it_and_it_ends_when_told(shell: Any, tmp_path: 
     gone = shell("judge", tmp_path / "solution.py", tmp_path / "tests.py", *where, SECRET=TOKEN)
     assert (gone.code, "no answer" in gone.err) == (INFRASTRUCTURE, True)
     assert TOKEN not in "".join([out, err, *(each.out + each.err for each in (one, batch, ran, wrong, gone))])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are jails on Linux alone")
+@pytest.mark.parametrize(("words", "told"), [((), True), (("--set", "sandbox.isolation=portable"), False)])
+def test_whoever_serves_without_a_jail_is_told_unless_it_was_asked_for(
+    shell: Any, tmp_path: Path, words: tuple[str, ...], told: bool
+) -> None:
+    short = tmp_path / "short"  # of files that may be open: no jail begins
+    short.write_text(f'#!/bin/sh\nulimit -n 64\nexec {shell.command} "$@"\n')
+    short.chmod(0o755)
+    with serving(dataclasses.replace(shell, command=short), *words) as (answer, process):
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=SECONDS)[1]
+    assert answer["isolation"] == "portable"
+    assert ("without a jail" in err) is told
 
 
 @pytest.mark.parametrize(

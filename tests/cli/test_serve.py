@@ -1,10 +1,12 @@
 """`prismenv serve` as a process: it says where it listens, serves who speaks its protocols, and ends in good order."""
 
 import json
+import resource
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from prismenv import EnvironmentClient
 
 USAGE = 2
 SECONDS = 120
+FILES = 64  # how many a server that is short of them may have open
 TOKEN = "token-of-the-server-0123456789"
 CODING, ECHO = "environment_coding_challenge", "environment_echo"
 NODE = {"concept": "loops", "difficulty_level": "easy"}
@@ -107,6 +110,26 @@ def test_all_environments_are_served_and_the_server_ends_when_told(shell: Any) -
     assert process.returncode == 0, err
     assert "finishing what runs" in err
     assert TOKEN not in out + err + taken.out + taken.err
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits are Linux' to change")
+def test_whoever_takes_all_descriptors_does_not_fill_the_log(shell: Any) -> None:
+    with serving(shell, "--environment", ECHO) as (url, process):
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (FILES, FILES))
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        with ExitStack() as connections:
+            for _ in range(2 * FILES):
+                connections.enter_context(socket.create_connection(address, timeout=SECONDS))
+            said = []  # until it has tried to take more than it can, and says so, or ended
+            for line in process.stderr or ():
+                said.append(line)
+                if "no more connections" in line:
+                    break
+        assert httpx.get(f"{url}/state", timeout=SECONDS, trust_env=False).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        err = "".join(said) + process.communicate(timeout=SECONDS)[1]
+    assert err.count("no more connections are taken") == 1
+    assert "Traceback" not in err
 
 
 def test_a_token_is_made_and_shown_once_and_lets_in_by_its_digest(shell: Any, tmp_path: Path) -> None:

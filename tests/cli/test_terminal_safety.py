@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_a_message_on_standard_error_is_made_visible(judged: Any) -> None:
     assert answer.code == 2
     assert r"a\x1b[2Jb.py" in answer.err
     assert "\x1b" not in answer.err
+
+
+def test_what_is_logged_makes_no_lines_of_the_logs_own() -> None:
+    said = "a step said\nerror: nobody logged this\n\x1b[2J"
+    program = f"open_log({{}})\nlogger.warning('{{}}: {{}}', 'environment', {said!r})\nlogger.warning('next')"
+    command = [sys.executable, "-c", f"from loguru import logger\nfrom prismenv.cli.log import open_log\n{program}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("  ")] == [
+        "warning: environment: a step said",
+        "warning: next",
+    ]
+    assert "\x1b" not in done.stderr
 
 
 def test_a_solution_that_is_no_utf8_is_judged_and_told_of(judged: Any) -> None:

@@ -395,6 +395,26 @@ async def test_options_that_no_author_asked_for_reach_nobody(name: str) -> None:
     assert (await line.reset({name: 1})).observation.at == 0
 
 
+class Open(BaseEnvironment):
+    """Takes whatever options there are."""
+
+    async def reset(self, **options: Any) -> dict[str, Any]:
+        return {"told": sorted(options)}
+
+    async def step(self, action: str) -> str:
+        return action
+
+    async def execute_node(self, **options: Any) -> dict[str, Any]:
+        return {"success": True, "data_trail": [], "told": sorted(options)}
+
+
+async def test_who_takes_all_options_is_not_given_himself_by_a_caller() -> None:
+    instance = instance_of(Open)
+    assert (await instance.reset({"self": 1, "more": 2})).observation == {"told": ["episode_id", "more", "seed"]}
+    with pytest.raises(ConfigurationException, match="takes no option 'self'"):
+        await instance.environment.execute_node(self=1, more=2)
+
+
 async def test_a_reset_that_fails_leaves_no_episode() -> None:
     class Failing(Line):
         async def reset(self, fail: bool = False) -> Place:  # type: ignore[override]

@@ -1,5 +1,6 @@
 """Every role of the repository speaks with the simulated model by its own agent file, each of its templates."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,9 @@ def converse(workspaces: WorkspaceSet, folder: Path) -> dict[tuple[str, ...], st
             )
             await ask("test_validator", problem_statement=problem, test_cases=tests)
             await ask("test_error_analyzer", test_output=report, code_under_test=program)
+            seen = json.dumps({"problem_statement": problem})
+            await ask("episode_player", instructions="", action_schema="{}", observation=seen)
+            await ask("episode_player", observation=seen, report=report)
             await ask("solution_pattern_analyzer", problem_description=problem, solution_code=program)
 
     anyio.run(main)

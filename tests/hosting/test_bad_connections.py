@@ -134,6 +134,18 @@ async def test_a_head_that_does_not_come_is_not_waited_for(serve: Any, talk: Any
         await still_serves(running, talk)
 
 
+@pytest.mark.parametrize("rest", ["Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n"])
+async def test_a_stranger_whose_body_does_not_end_is_left(serve: Any, http: Any, rest: str) -> None:
+    token = "token-of-the-server-0123456789"
+    head = f"POST /environments/{ECHO}/reset HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    async with serve(tokens=(token,), wire={"header_seconds": 0.3}) as running:
+        async with await anyio.connect_tcp("127.0.0.1", int(running.url.rpartition(":")[2])) as stream:
+            await stream.send((head + rest).encode())
+            assert (await to_end(stream)).startswith(b"HTTP/1.1 401 ")
+        async with http(running, token) as client:
+            assert (await client.post(f"/environments/{ECHO}/reset", json={})).status_code == 200
+
+
 async def test_a_message_that_never_ends_keeps_no_instance(serve: Any, until: Any) -> None:
     async with serve(limits={"lease_seconds": 0.3}) as running, raw(running) as stream:
         await stream.send(frame(b'{"type": "reset"}')[:-1])

@@ -13,6 +13,8 @@ from prismenv.engine.host.opening import HostedEnvironments
 from prismenv.finding.workspace import find_workspaces
 from prismenv.sessions.agentfile import load_agents
 from prismenv.sessions.local import InProcessInterface
+from prismenv.simulated.profiles import load_profile
+from prismenv.simulated.transport import SimulatedTransport
 from prismenv.testing.clock import ManualClock
 from prismenv.testing.jail import ScriptedSandbox
 from prismenv.testing.transport import ScriptedTransport
@@ -124,6 +126,14 @@ async def test_the_server_is_named_and_its_token_is_a_variables(serve: Any, monk
         played = await Stage('{"what": ""}').play(running.url, token_variable="SERVER_TOKEN", max_steps=1)
         assert played.success
         assert TOKEN not in played.model_dump_json()
+
+
+async def test_the_simulated_model_says_something_that_is_taken(serve: Any) -> None:
+    async with serve() as running:
+        stage = Stage()
+        stage.transport = SimulatedTransport(load_profile("perfect"), ManualClock())  # type: ignore[assignment]
+        echoed = await stage.play(running.url, ECHO, max_steps=2, success_reward=1.0)
+        assert (echoed.success, echoed.data_trail[0]["refused_actions"]) == (True, 0)
 
 
 OBJECT = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

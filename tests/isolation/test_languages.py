@@ -172,6 +172,7 @@ def test_a_wrong_file_of_cases_is_the_tests_fault_with_the_line(warm_sandbox: Ca
         ("cases: []\n", "tests:1"),
         ("cases:\n- stdout: '1'\ncompare: roughly\n", "tests:3"),
         ("cases:\n- stdout: '1'\n  args: ['a\n", "tests:"),
+        (f"cases:\n- stdout: '1'\n  args: [{'a' * 200_000}]\n", "at most 100,000 bytes"),
     ]:
         verdict = sandbox.judge("1", tests, language="javascript")
         assert (verdict.outcome, verdict.fault) == ("invalid_tests", "tests")

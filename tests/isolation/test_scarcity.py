@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +133,26 @@ def test_on_a_full_disk_it_is_nobodys_fault_but_the_machines(
     assert scarce == (WELL if in_memory else SCARCE)
     assert well == WELL
     assert "No space left" in refused
+
+
+@pytest.mark.parametrize("form", ["full", "userns"])
+def test_what_was_compiled_and_finds_no_room_is_compiled_again_when_there_is_some(
+    form: str, new_sandbox: Callable[..., Sandbox], small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("there is no gcc")
+    disk = small_disk(1)
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    with BlockingSandbox(new_sandbox(form)) as sandbox:
+        assert sandbox.run("int main() { return 3; }", language="c").exit_code == 3
+        filler = disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        scarce = sandbox.run("int main() { return 4; }", language="c")
+        assert (scarce.outcome, "No space left" in scarce.message) == ("infrastructure_error", True), scarce
+        filler.unlink()
+        assert sandbox.run("int main() { return 4; }", language="c").exit_code == 4
 
 
 @pytest.mark.anyio

@@ -3,17 +3,21 @@
 from typing import Any
 
 import anyio
+import anyio.to_thread
 from starlette.requests import Request
 
 from prismenv.server.asking import read_object
 from prismenv.server.refusal import Refusal
 
+LARGE_BYTES = 2**18  # reading more takes milliseconds, in which others are to have their turn
 _DISCARDED = 8  # times the limit: how much of a body that is too large is read and thrown away
 
 
 async def read_body(request: Request, most_bytes: int, seconds: float, *, optional: bool = False) -> dict[str, Any]:
     """The JSON object in the body; Refusal says what is wrong with it. `optional`: none is an empty object."""
     body = await read_json_bytes(request, most_bytes, seconds, optional=optional)
+    if len(body) > LARGE_BYTES:
+        return await anyio.to_thread.run_sync(read_object, body)
     return read_object(body) if body else {}
 
 

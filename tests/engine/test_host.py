@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismenv import BaseEnvironment, HostException, environment_registry
+from prismenv import BaseEnvironment, EnvironmentExecutionException, HostException, environment_registry
+from prismenv.contracts.entry import call_author
 from prismenv.contracts.services import Services
 from prismenv.engine.host.duration import read_duration
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
@@ -266,18 +267,25 @@ async def test_draining_lets_a_challenge_end(host_of: Make) -> None:
         assert ended.is_set()
 
 
-async def test_a_step_that_outlasts_the_grace_is_left_and_the_host_closes(host_of: Make) -> None:
+async def test_a_step_that_outlasts_the_grace_is_given_up_and_the_host_closes(host_of: Make) -> None:
     async with VirtualClock() as clock, anyio.create_task_group() as tasks:
         host = host_of(clock)
         instance = await host.open(NAME)
         await instance.reset()
-        tasks.start_soon(instance.step, "hang")
+        told: list[str] = []
+
+        async def step() -> None:
+            try:
+                await instance.step("hang")
+            except HostException as error:
+                told.append(error.code)
+
+        tasks.start_soon(step)
         await anyio.wait_all_tasks_blocked()
         before = clock.monotonic()
         await host.drain(45.0)
         assert clock.monotonic() - before >= 45
-        assert (instance.closed, Counted.open_now) == (True, 0)
-        tasks.cancel_scope.cancel()
+        assert (instance.closed, Counted.open_now, told) == (True, 0, ["closed"])
 
 
 async def test_the_same_seed_gives_the_same_instances(host_of: Make) -> None:
@@ -315,3 +323,33 @@ def test_a_time_is_a_number_above_0_or_an_error(given: Any) -> None:
         assert 0 < read_duration(given, "lease") <= 365 * 86_400
     except ConfigurationException as error:
         assert error.code == "bad_duration"  # noqa: PT017 - either is right
+
+
+async def test_an_instance_that_is_closed_gives_up_the_step_that_runs_and_closes_after_it(host_of: Make) -> None:
+    async with VirtualClock() as clock, anyio.create_task_group() as tasks:
+        host = host_of(clock)
+        instance = await host.open(NAME)
+        await instance.reset()
+        told: list[str] = []
+
+        async def step() -> None:
+            try:
+                await instance.step("hang")
+            except HostException as error:
+                told.append(f"{error.code}, {Counted.open_now} open")
+
+        tasks.start_soon(step)
+        await anyio.wait_all_tasks_blocked()
+        await host.release(instance, "it was closed")
+        assert told == ["closed, 1 open"]
+        assert Counted.open_now == 0
+
+
+@pytest.mark.parametrize("raised", [BaseException("odd"), BaseExceptionGroup("odd", [BaseException()])])
+async def test_what_is_raised_beside_exceptions_is_the_authors_error(raised: BaseException) -> None:
+    async def method() -> None:
+        raise raised
+
+    with pytest.raises(EnvironmentExecutionException, match="BaseException") as told:
+        await call_author("environment_odd", "step", method)
+    assert told.value.__cause__ is raised

@@ -130,12 +130,13 @@ class EnvironmentHost:
             self._give_back(tenant)
 
     async def sweep(self) -> None:
-        """Close what nobody uses any more, for ever."""
-        while True:
-            await self._clock.sleep(SWEEP_SECONDS)
-            for instance in list(self._instances.values()):
-                if instance.expired:
-                    await self.release(instance, "nobody used it within its lease")
+        """Close what nobody uses any more, for ever; one that takes its time to close holds up no other."""
+        async with anyio.create_task_group() as closing:
+            while True:
+                await self._clock.sleep(SWEEP_SECONDS)
+                for instance in list(self._instances.values()):
+                    if instance.expired:
+                        closing.start_soon(self.release, instance, "nobody used it within its lease")
 
     async def drain(self, grace_seconds: float) -> None:
         """Begin nothing new, let calls that run end within the grace, and close everything."""

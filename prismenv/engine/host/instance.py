@@ -64,6 +64,8 @@ class Instance:
         self._clock = clock
         self._seed = seed
         self._lease_seconds = lease_seconds
+        self._running: anyio.CancelScope | None = None  # of the call that runs
+        self._left: anyio.Event | None = None  # set when that has ended, where somebody waits for it
         self._use = Use(clock)
         self._episodes = 0
         self._episode_id: str | None = None
@@ -254,7 +256,10 @@ class Instance:
             return own if own is not None else sum(self._rewards) if self._rewards else None
 
     async def close(self, why: str = "it was closed") -> None:
-        """Let go of it; calls that come later are refused. Says nothing of what the author's close raises."""
+        """Let go of it; a call that runs is given up first, those that come later are refused.
+
+        Says nothing of what the author's close raises.
+        """
         if self.closed:
             return
         self.closed = True
@@ -263,6 +268,10 @@ class Instance:
         if self.on_close is not None:
             self.on_close(why)
         with anyio.move_on_after(CLOSING_SECONDS, shield=True):
+            if self._running is not None:
+                self._left = anyio.Event()
+                self._running.cancel()
+                await self._left.wait()
             await self.environment.close()
 
     def _gone(self) -> HostException:
@@ -270,8 +279,15 @@ class Instance:
 
     async def _in_time(self, what: str, seconds: float, call: Callable[[], Awaitable[T]]) -> T:
         with anyio.move_on_after(seconds) as scope:
-            return await call()
-        assert scope.cancelled_caught  # noqa: S101 - else it returned
+            self._running = scope
+            try:
+                return await call()
+            finally:
+                self._running = None
+                if self._left is not None:
+                    self._left.set()
+        if self.closed:
+            raise self._gone()
         raise DeadlineException(f"{what} of {self.name!r} did not end within {seconds:g} s", subject=self.name)
 
     def _seconds(self, asked: float | None = None) -> float:

@@ -8,8 +8,10 @@ import anyio
 from prismenv.contracts.jail import Sandbox
 from prismenv.isolation.language import LanguageProbe
 from prismenv.isolation.processes import HAS_PROC
+from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.limits import Limits
 
+_NONE = "this kind has none"
 SMALL = Limits(
     wall_seconds=20, cpu_seconds=10, memory_bytes=128 * 2**20, output_bytes=4096, file_bytes=4096, processes=4
 )
@@ -36,6 +38,7 @@ async def probe_sandbox(sandbox: Sandbox, language: LanguageProbe) -> dict[str, 
         "output_limit": lambda: _ends(sandbox, FLOOD, SMALL, "output_limit"),
         "file_limit": lambda: _file_limit(sandbox),
         "process_limit": lambda: _process_limit(sandbox),
+        "session": lambda: _session(sandbox),
     }
     found: dict[str, str] = {}
 
@@ -45,7 +48,23 @@ async def probe_sandbox(sandbox: Sandbox, language: LanguageProbe) -> dict[str, 
     async with anyio.create_task_group() as group:
         for name in checks:
             group.start_soon(check, name)
-    return {name: found[name] for name in checks}
+    return {name: found[name] for name in checks if found[name] != _NONE}
+
+
+async def _session(sandbox: Sandbox) -> str:
+    """Whether an open session keeps its names, also behind a call that had to be interrupted."""
+    try:
+        opened = await sandbox.open(limits=SMALL)
+    except ConfigurationException:
+        return _NONE
+    except SandboxException as error:
+        return f"none can be opened: {error.message}"
+    async with opened as session:
+        await session.execute("kept = 20")
+        stuck = await session.execute("while True: pass", wall_seconds=0.2)
+        after = await session.execute("kept + 1")
+    good = (stuck.outcome, after.result) == ("timed_out", "21")
+    return "ok" if good else f"a call without end was {stuck.outcome}, and the next one gave {after.result}"
 
 
 async def _program(sandbox: Sandbox, language: LanguageProbe) -> str:

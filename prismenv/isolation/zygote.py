@@ -154,14 +154,18 @@ class Zygote:
                 self._group.limit_memory(limits.memory_bytes + (spare // SPARE_STEP_BYTES + 1) * SPARE_STEP_BYTES)
                 self._group.limit_tasks(tasks + 1)
                 self._group.begin_run()
-            if self._news.poll(0):  # nothing is due: it has died, or the child that it had prepared
-                raise ZygoteLostError("the zygote spoke unasked")
+            self._expect_silence()
             self._make_room(f"{limits.file_bytes} {tasks} {request.folder}")
             socket.send_fds(self._jobs, [f"{self._runs} {request.entry}".encode("ascii")], descriptors)
         except (OSError, SandboxException, ZygoteLostError) as error:
             self._dead = True
             raise ZygoteLostError(f"the zygote does not answer: {error}") from error
         return self._runs
+
+    def _expect_silence(self) -> None:
+        """Between runs nothing is due: a zygote that says something has died, or the child that it had prepared has."""
+        if self._news.poll(0):
+            raise ZygoteLostError("the zygote spoke unasked")
 
     def _make_room(self, room: str) -> None:
         """Have its children prepared for `room`: told when it changes, or where each run has one of its own."""

@@ -37,9 +37,10 @@ from _signal import SIGKILL, pidfd_send_signal  # type: ignore[import-not-found]
 from _socket import CMSG_LEN, SCM_RIGHTS, SOL_SOCKET, socket
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import zygote_root
+from zygote_foresight import Foresight
 from zygote_jail import Jail, Room
 from zygote_kernel import (
     CLONE_NEWIPC,
@@ -71,25 +72,25 @@ MOST_DESCRIPTORS = 8
 UNJAILED, UNSERVED = 71, 72  # exit codes of a child that could not be jailed, or whose guest could not begin
 
 
+class Line(NamedTuple):
+    """The sockets to the parent."""
+
+    control: socket
+    jobs: socket
+
+
 class Zygote:
     """Serves runs until its parent is gone."""
 
-    def __init__(  # noqa: PLR0913 - what main() has made
-        self,
-        control: socket,
-        jobs: socket,
-        jail: Jail,
-        kernel: Kernel,
-        load: Callable[[str], ModuleType],
-        kept: list[Any],
+    def __init__(
+        self, line: Line, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType], kept: list[Any]
     ) -> None:
-        self._control = control
-        self._jobs = jobs
+        self._control, self._jobs = line
         self._jail = jail
         self._load = load
         self._kept = kept  # for nothing else than to be there
         self._clone = kernel.cloning(jail.namespaces)
-        self._lookout = Lookout(control.fileno())
+        self._lookout = Lookout(self._control.fileno())
         self._number = 1  # of the child that is there, or will be
         self._pid = self._pidfd = -1  # -1: there is none
 
@@ -259,13 +260,13 @@ def offer_packages(path: str, modules: list[str], variables: dict[str, str]) -> 
 
 def main(config: dict[str, Any], load: Callable[[str], ModuleType], serving: type[Zygote] = Zygote) -> None:
     """Become a zygote as `config` says, and serve."""
-    control, jobs = (socket(fileno=moved_up(config[name])) for name in ("control", "jobs"))
+    line = Line(*(socket(fileno=moved_up(config[name])) for name in Line._fields))
     kernel = Kernel(config["numbers"])
     try:
-        launch(kernel, config, control)
+        launch(kernel, config, line.control)
         posix.setsid()
         posix.umask(0o022)  # the root that it builds is for the users of its runs, whatever its caller keeps to itself
-        maps = open_maps()  # the root that it builds has no /proc
+        maps, foresight = open_maps(), Foresight()  # the root that it builds has no /proc
         if config["form"] != "alone":
             zygote_root.build(kernel, config["root"])
         posix.environ.clear()
@@ -282,8 +283,14 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType], serving: typ
         end_counting()
         kept = filled_holes()
         gc.freeze()  # a child's collection of garbage looks at nothing of all this, and so copies nothing
-        say(control, "ready")
+        if jail.lasts:
+            for name in config["rehearsals"]:
+                if (scene := parts[name].dress(load)) is not None:
+                    jail.foreseen = foresight.study(kernel, scene)
+            kept += filled_holes()
+            gc.freeze()
+        say(line.control, "ready")
     except BaseException as error:
-        say(control, "broken " + fail("the zygote could not start", error))
+        say(line.control, "broken " + fail("the zygote could not start", error))
         posix._exit(UNJAILED)  # noqa: SLF001 - as above
-    serving(control, jobs, jail, kernel, load, kept).serve()
+    serving(line, jail, kernel, load, kept).serve()

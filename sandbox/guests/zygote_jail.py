@@ -71,6 +71,7 @@ class Jail:
             if self._alone:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
         self._steps: list[Step] = []
+        self.foreseen: Callable[[], bool] | None = None  # has what a child will write to copied ahead
 
     @property
     def lasts(self) -> bool:
@@ -99,6 +100,8 @@ class Jail:
             steps.append((controlling(option, value), ()))
         if self._landlock is not None:
             steps.append((self._landlock.restrict, (room.folder if self._alone else "/tmp",)))
+        if self.foreseen is not None:
+            steps.append((self.foreseen, ()))
         self._steps = steps
 
     def enter(self) -> None:

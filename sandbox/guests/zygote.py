@@ -287,7 +287,6 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType], serving: typ
             for name in config["rehearsals"]:
                 if (scene := parts[name].dress(load)) is not None:
                     jail.foreseen = foresight.study(kernel, scene)
-            kept += filled_holes()
             gc.freeze()
         say(line.control, "ready")
     except BaseException as error:

@@ -74,6 +74,7 @@ class Foresight:
 
     def _written(self, scene: Scene) -> list[int]:
         """The pages that a child has of its own at the end of the play, and did not have at its beginning."""
+        spans = list(self._spans())
         ours, theirs = socketpair()
         pid = posix.fork()
         if pid == 0:
@@ -81,12 +82,12 @@ class Foresight:
         theirs.close()
         try:
             pagemap = _received(ours)
-            spans = list(self._spans())
-            before = _owned(pagemap, spans)
+            before = _entries(pagemap, spans)
             ours.send(b"go")
             if ours.recv(1) != b"e":
                 raise DressRehearsalError("a child did not come to the end of a run that was rehearsed")
-            return sorted(_owned(pagemap, spans) - before)
+            after = _entries(pagemap, spans)  # and only now is anything made of them: what this process writes to
+            return sorted(_owned(after, spans) - _owned(before, spans))  # is the child's own as well
         finally:
             posix.kill(pid, SIGKILL)
             posix.waitpid(pid, 0)
@@ -136,13 +137,15 @@ def _received(report: socket) -> int:
     return found[0]
 
 
-def _owned(pagemap: int, spans: list[tuple[int, int]]) -> set[int]:
+def _entries(pagemap: int, spans: list[tuple[int, int]]) -> list[bytes]:
+    return [posix.pread(pagemap, count * ENTRY_BYTES, first * ENTRY_BYTES) for first, count in spans]
+
+
+def _owned(read: list[bytes], spans: list[tuple[int, int]]) -> set[int]:
     """The numbers of the pages that nobody else has."""
     owned = set()
-    for first, count in spans:
-        entries = array.array("Q")
-        entries.frombytes(posix.pread(pagemap, count * ENTRY_BYTES, first * ENTRY_BYTES))
-        for number, entry in enumerate(entries, first):
+    for (first, _), entries in zip(spans, read, strict=True):
+        for number, entry in enumerate(array.array("Q", entries), first):
             if entry & PRESENT and entry & EXCLUSIVE and not entry & OF_FILE:
                 owned.add(number)
     return owned

@@ -222,6 +222,32 @@ anyio.run(main)
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("form", ["full", "userns"])
+async def test_no_prepared_child_survives_a_parent_that_is_killed_between_runs(
+    form: str, new_sandbox: NewSandbox, tmp_path: Path
+) -> None:
+    new_sandbox(form)
+    script = f"""
+import anyio
+from prismenv.isolation.jailed import JailedSandbox
+async def main():
+    async with JailedSandbox(1, form={form!r}) as sandbox:
+        await sandbox.judge(*{GOOD!r})
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
+    with anyio.fail_after(100):
+        while len(descendants(parent.pid)) < 5:  # itself, two zygotes, two children without a run
+            await anyio.sleep(0.01)
+    below = set(descendants(parent.pid)) - {parent.pid}
+    parent.kill()
+    await parent.wait()
+    assert await gone(below)
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+
+
 async def test_hundreds_of_runs_leave_nothing_behind(
     new_sandbox: NewSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,7 @@ class SeccompProfile(FrozenModel):
 # What a zygote does for its runs, or what a run does to jail itself before its own filter is on.
 OF_ZYGOTES = frozenset(
     {"capset", "clone", "fcntl", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "mount",
-     "pidfd_send_signal", "prctl", "prlimit64", "setgroups", "setresgid", "setresuid", "setsid"}
+     "pidfd_send_signal", "prctl", "prlimit64", "process_madvise", "setgroups", "setresgid", "setresuid", "setsid"}
 )  # fmt: skip
 
 

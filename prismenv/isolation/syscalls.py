@@ -127,6 +127,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "preadv": (295, 69),
     "preadv2": (327, 286),
     "prlimit64": (302, 261),
+    "process_madvise": (440, 440),
     "pselect6": (270, 72),
     "pwrite64": (18, 68),
     "pwritev": (296, 70),

@@ -1,11 +1,13 @@
 """The parent's side of a zygote: starts it, asks it for runs, and sees to it that nothing of it is left.
 
-One thread at a time uses a zygote. Its words are in sandbox/guests/zygote.py. It is started by exec and reads its code
+One thread at a time uses a zygote. Its words are in sandbox/guests/zygote.py: its own come over the control socket,
+and the child that it has prepared takes its run from the socket of jobs. It is started by exec and reads its code
 and configuration from a socket; its launcher makes it this process' own child, so that its end is told here.
 """
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import struct
@@ -90,6 +92,10 @@ class Zygote:
         self._slot = slot
         self._group = SlotGroup(trees, slot.number) if slot and trees.folders else None
         self._control, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._jobs, self._their_jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._news = select.poll()
+        self._news.register(self._control, select.POLLIN)
+        self._room = ""
         self._pid = 0
         self._pidfd = -1
         self._first_own_bytes = 0
@@ -148,12 +154,25 @@ class Zygote:
                 self._group.limit_memory(limits.memory_bytes + (spare // SPARE_STEP_BYTES + 1) * SPARE_STEP_BYTES)
                 self._group.limit_tasks(tasks + 1)
                 self._group.begin_run()
-            message = f"run {self._runs} {request.entry} {limits.file_bytes} {tasks} {request.folder}"
-            socket.send_fds(self._control, [os.fsencode(message)], descriptors)
-        except (OSError, SandboxException) as error:
+            self._expect_silence()
+            self._make_room(f"{limits.file_bytes} {tasks} {request.folder}")
+            socket.send_fds(self._jobs, [f"{self._runs} {request.entry}".encode("ascii")], descriptors)
+        except (OSError, SandboxException, ZygoteLostError) as error:
             self._dead = True
             raise ZygoteLostError(f"the zygote does not answer: {error}") from error
         return self._runs
+
+    def _expect_silence(self) -> None:
+        """Between runs nothing is due: a zygote that says something has died, or the child that it had prepared has."""
+        if self._news.poll(0):
+            raise ZygoteLostError("the zygote spoke unasked")
+
+    def _make_room(self, room: str) -> None:
+        """Have its children prepared for `room`: told when it changes, or where each run has one of its own."""
+        if room != self._room or self._design.config["form"] == "alone":
+            self._control.send(b"room " + os.fsencode(room))
+            self._expect("roomed", START_SECONDS)
+            self._room = room
 
     def kill(self, number: int) -> None:
         """Have the run killed, whatever it does."""
@@ -196,8 +215,8 @@ class Zygote:
     def close(self) -> None:
         """End it and all of its runs, and wait until they are gone."""
         self._dead = True
-        self._control.close()
-        self._theirs.close()
+        for each in (self._control, self._theirs, self._jobs, self._their_jobs):
+            each.close()
         if self._pidfd >= 0:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
@@ -210,19 +229,19 @@ class Zygote:
 
     def _exec(self) -> None:
         uid = None if self._slot is None else self._slot.uid
-        own = {"control": self._theirs.fileno(), "uid": uid}
+        own = {"control": self._theirs.fileno(), "jobs": self._their_jobs.fileno(), "uid": uid}
         root = {**self._design.config["root"], "place": str(self._place)}
         config = {**self._design.config, **own, "root": root}
         # Not by a file, not even one in memory: a limit on the size of files would hold for it.
         given, code = socket.socketpair()
-        with given, code, self._theirs:
+        with given, code, self._theirs, self._their_jobs:
             given.settimeout(START_SECONDS)
             launcher = subprocess.Popen(  # noqa: S603 - the command is the language profile's
                 list(self._design.command),
                 stdin=code.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[self._theirs.fileno()],
+                pass_fds=[self._theirs.fileno(), self._their_jobs.fileno()],
                 cwd="/",
                 env=dict(self._design.environment),
                 start_new_session=True,

@@ -7,10 +7,12 @@ taken away again, and it went wrong if one of its tests did not pass.
 """
 
 import gc
+import marshal
+import posix
 import sys
 import warnings
 from _operator import is_
-from _socket import SHUT_WR, socketpair
+from _socket import SHUT_WR, socket, socketpair
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType, ModuleType
@@ -18,7 +20,7 @@ from typing import Any
 
 from python_placement import place
 
-from __main__ import parts  # type: ignore[attr-defined]  # BOOT's
+from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
 TIMES = 6
 # What a run does before its payload is there, and what serves it: none of it can be played.
@@ -59,6 +61,7 @@ ANSWERS = (
     b'["x",0,%s]' % RAISED,
     *(b'["r",0,%s]' % each for each in (b"1", b"2", b'"a"')),
 )
+SPLIT = (("python_split_judge", ANSWERS), ("python_split_solution", REQUESTS))
 PAYLOAD: dict[str, Any] = {
     "solution": SOLUTION,
     "tests": TESTS,
@@ -69,7 +72,15 @@ PAYLOAD: dict[str, Any] = {
     "audit": False,
     "skip": [],
     "read_only": False,
-    "limits": {"memory_bytes": 2**61, "output_bytes": 2**20},  # the first one as good as none: it stays
+    "limits": {  # memory as good as without one: it stays
+        "memory_bytes": 2**61,
+        "output_bytes": 2**20,
+        "file_bytes": 2**20,
+        "cpu_seconds": 60,
+        "wall_seconds": 60,
+    },
+    "nonce": "0" * 32,
+    "marker": 0,
 }
 
 
@@ -88,6 +99,31 @@ def rehearse(load: Callable[[str], ModuleType]) -> None:
         _play(load, before)
     _renew()
     gc.unfreeze()  # a run takes what it finds for lasting: now it is garbage
+
+
+def dress(load: Callable[[str], ModuleType]) -> Callable[[], Callable[[], None]] | None:
+    """What sets the scene for a forked child; that gives what plays the split side of this process to its end.
+
+    None: it has no such side.
+    """
+    found = next((each for each in SPLIT if each[0] in parts), None)
+    if found is None:
+        return None
+    name, frames = found
+
+    def scene() -> Callable[[], None]:
+        null = posix.open("/dev/null", posix.O_RDWR)
+        ours, channel = socketpair()
+        data = marshal.dumps(PAYLOAD)
+        ours.send(len(data).to_bytes(8, "big") + data)
+        bridge, theirs = _filled(frames)
+        for number, each in enumerate((channel.detach(), null, null, bridge.detach())):
+            posix.dup2(each, number)
+        for each in (ours, theirs):
+            each.detach()  # they stay open
+        return lambda: parts[name].main(take(), load)
+
+    return scene
 
 
 def _play(load: Callable[[str], ModuleType], before: "Before") -> None:
@@ -158,13 +194,19 @@ def _left(_: int) -> Any:
     raise RehearsalError("the frames that are written down were not taken for a solution's")
 
 
-@contextmanager
-def _other_side(frames: tuple[bytes, ...]) -> Iterator[int]:
-    """A bridge over which all of `frames` have come already."""
+def _filled(frames: tuple[bytes, ...]) -> tuple[socket, socket]:
+    """A pair of which the other one has sent all of `frames`."""
     ours, theirs = socketpair()
     for body in frames:
         theirs.send(len(body).to_bytes(4, "big") + body)
     theirs.shutdown(SHUT_WR)
+    return ours, theirs
+
+
+@contextmanager
+def _other_side(frames: tuple[bytes, ...]) -> Iterator[int]:
+    """A bridge over which all of `frames` have come already."""
+    ours, theirs = _filled(frames)
     try:
         yield ours.fileno()
     finally:

@@ -28,6 +28,7 @@ from zygote_kernel import fail
 from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 
 STREAMS = 3
+MOST_WORDS = 5  # after the first; the folder is the last and may hold spaces
 
 
 class SessionZygote(zygote.Zygote):
@@ -51,7 +52,7 @@ class SessionZygote(zygote.Zygote):
                     pidfd_send_signal(self._claims.pop(descriptor), SIGKILL)
 
     def _asked(self) -> None:
-        words, descriptors = self._hear()
+        words, descriptors = zygote.heard(self._control, MOST_WORDS)
         if not words:
             posix._exit(0)  # noqa: SLF001 - its public name
         try:
@@ -94,7 +95,8 @@ class SessionZygote(zygote.Zygote):
     def _live(self, entry: str, descriptors: list[int], report: socket) -> None:
         """The child's whole life."""
         try:
-            self._jail.enter(descriptors)
+            self._jail.enter()
+            self._jail.hand(descriptors)
             folder = posix.open(".", posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
             channel = socket(fileno=0)
             channel.sendmsg([b"f"], [(SOL_SOCKET, SCM_RIGHTS, array.array("i", [folder]))])

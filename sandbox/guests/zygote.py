@@ -5,23 +5,28 @@ Theory of operation
     namespaces that last (network, IPC, host name, mounts; a user namespace where there is no root) and clones the
     zygote proper with a namespace of processes of its own, as a child of the launcher's parent; then it leaves.
     The zygote is process 1 there: when it goes, however it goes, everything below it goes. It builds its private
-    root, loads and freezes what its children will use, and serves its control socket: one packet asks for a run and
-    carries the descriptors that the child will have. For each run it clones a child into a new namespace of
-    processes and of mounts, and waits for its end and for the socket at once: the end of the socket is the end of the
-    parent, and its own.
+    root, loads and freezes what its children will use, and serves its control socket. Each run is a child in a new
+    namespace of processes and of mounts. The zygote waits for the child's end and for the socket at once: the end of
+    the socket is the end of the parent, and its own.
+
+    A child is prepared ahead. It is cloned when the one before it has ended, jails itself and waits at a second socket,
+    that of jobs, for its run: one packet with the descriptors that it will have. So it was never there together with
+    another run, it serves one run, and nobody waits for its birth. Children are numbered, and each takes the job of its
+    own number alone: a job whose child was killed before it took it is thrown away by the next one. What was prepared
+    depends on the room that a run is given; a run with another room has the child replaced before its job is sent.
 
     There are three forms. `full`: as root, children become the user of a slot. `userns`: the same below a user
     namespace of this user's, children have no capability left. `alone`: where namespaces are forbidden, children are
     held by Landlock, by a stricter filter that refuses every child of theirs, and by limits.
 
     Payloads pass it by: they are written to the other end of a descriptor that only the child reads. So its memory
-    holds no solution, no test and nothing of a run before. The child gets the descriptors, jails itself, and only then
+    holds no solution, no test and nothing of a run before. The child, jailed, gets the descriptors, and only then
     reads its payload and serves it by the guest that the request names.
 
-    Packets are words: `run NUMBER ENTRY FILE_BYTES TASKS FOLDER` with descriptors, `kill NUMBER`, `where NUMBER`.
-    Answers are `born PID`, `ready`, `here NUMBER` with a pidfd, `broken TEXT`, and `ended NUMBER` followed by the bytes
-    of the kernel's answers (zygote_kernel.Lookout): nothing is made of them in here, for what a zygote touches after a
-    fork is copied as well.
+    Packets are words. Control: `room FILE_BYTES TASKS FOLDER`, `kill NUMBER`, `where NUMBER`. Answers are `born PID`,
+    `ready`, `roomed`, `here NUMBER` with a pidfd, `broken TEXT`, and `ended NUMBER` followed by the bytes of the
+    kernel's answers (zygote_kernel.Lookout): nothing is made of them in here, for what a zygote touches after a fork is
+    copied as well. Jobs: `NUMBER ENTRY` with descriptors.
 """
 
 import array
@@ -32,9 +37,10 @@ from _signal import SIGKILL, pidfd_send_signal  # type: ignore[import-not-found]
 from _socket import CMSG_LEN, SCM_RIGHTS, SOL_SOCKET, socket
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import zygote_root
+from zygote_foresight import Foresight
 from zygote_jail import Jail, Room
 from zygote_kernel import (
     CLONE_NEWIPC,
@@ -61,48 +67,57 @@ from __main__ import parts, take  # type: ignore[attr-defined]  # BOOT's
 LASTING = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS
 CAPABILITIES = 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 21  # DAC_OVERRIDE, KILL, SETGID, SETUID, SYS_ADMIN
 PACKET_BYTES = 8192
-MOST_WORDS = 5  # the folder of `run` is the last and may hold spaces
+MOST_WORDS = 3  # after the first; the folder of `room` is the last and may hold spaces
 MOST_DESCRIPTORS = 8
 UNJAILED, UNSERVED = 71, 72  # exit codes of a child that could not be jailed, or whose guest could not begin
+
+
+class Line(NamedTuple):
+    """The sockets to the parent."""
+
+    control: socket
+    jobs: socket
 
 
 class Zygote:
     """Serves runs until its parent is gone."""
 
     def __init__(
-        self, control: socket, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType], kept: list[Any]
+        self, line: Line, jail: Jail, kernel: Kernel, load: Callable[[str], ModuleType], kept: list[Any]
     ) -> None:
-        self._control = control
+        self._control, self._jobs = line
         self._jail = jail
         self._load = load
         self._kept = kept  # for nothing else than to be there
         self._clone = kernel.cloning(jail.namespaces)
-        self._lookout = Lookout(control.fileno())
-        self._room: list[str] = []
+        self._lookout = Lookout(self._control.fileno())
+        self._number = 1  # of the child that is there, or will be
+        self._pid = self._pidfd = -1  # -1: there is none
 
     def serve(self) -> None:
         """Never returns to where children could be mistaken for it: leaves when the socket ends."""
         while True:
-            words, descriptors = self._hear()
-            if not words:
-                posix._exit(0)  # noqa: SLF001 - its public name
-            if words[0] == "run":
-                self._run(words, descriptors)
-            for each in descriptors:
-                posix.close(each)
+            if self._lookout.wait(self._pidfd):
+                self._end()
+            else:
+                self._heed()
 
-    def _hear(self) -> tuple[list[str], list[int]]:
-        """The next packet; no words when there will be none."""
-        found = array.array("i")
-        try:
-            data, ancillary, _, _ = self._control.recvmsg(PACKET_BYTES, CMSG_LEN(MOST_DESCRIPTORS * found.itemsize))
-        except OSError:  # a reset, when the parent had something unread
-            data, ancillary = b"", []
-        for level, kind, payload in ancillary:
-            if level == SOL_SOCKET and kind == SCM_RIGHTS:
-                found.frombytes(payload[: len(payload) - len(payload) % found.itemsize])
-        words = data.decode("utf-8", "surrogateescape").split(" ", MOST_WORDS) if data else []
-        return words, list(found)
+    def _heed(self) -> None:
+        """Do what the parent asks."""
+        words, extra = heard(self._control, MOST_WORDS)
+        for each in extra:
+            posix.close(each)
+        if not words:
+            posix._exit(0)  # noqa: SLF001 - its public name
+        if words[0] == "room":
+            self._give_up()
+            self._jail.prepare(Room(int(words[1]), int(words[2]), words[3]))
+            self._say("roomed")
+            self._bear()
+        elif self._pidfd >= 0 and words == ["kill", str(self._number)]:
+            pidfd_send_signal(self._pidfd, SIGKILL)
+        elif self._pidfd >= 0 and words == ["where", str(self._number)]:
+            self._say("here", self._number, descriptor=self._pidfd)
 
     def _say(self, *words: Any, descriptor: int | None = None) -> None:
         text = " ".join(map(str, words)).encode("ascii", "replace")
@@ -112,46 +127,45 @@ class Zygote:
         except OSError:
             posix._exit(0)  # noqa: SLF001 - as above; the parent is gone
 
-    def _run(self, words: list[str], descriptors: list[int]) -> None:
-        number, entry = words[1], words[2]
-        if words[3:] != self._room:
-            self._room = words[3:]
-            self._jail.prepare(Room(int(words[3]), int(words[4]), words[5]))
+    def _bear(self) -> None:
+        """Have the next child."""
         try:
             pid, pidfd = self._clone()
         except OSError as error:
             self._say("broken", fail("a child could not be made", error))
             return
         if pid == 0:
-            self._become(entry, descriptors)
-        for each in descriptors:
-            posix.close(each)
-        descriptors.clear()
-        self._watch(number, pidfd)
-        posix.close(pidfd)
-        self._lookout.reap(pid)
+            self._become()
+        self._pid, self._pidfd = pid, pidfd
+
+    def _give_up(self) -> None:
+        """End the child that has no run yet, if there is one; the next one has its number."""
+        if self._pidfd >= 0:
+            pidfd_send_signal(self._pidfd, SIGKILL)
+            self._bury()
+
+    def _bury(self) -> None:
+        posix.close(self._pidfd)
+        self._pidfd = -1
+        self._lookout.reap(self._pid)
+
+    def _end(self) -> None:
+        """The child has ended: tell how, and have the next one, where it can be prepared before its run is known."""
+        self._bury()
         try:
-            self._control.sendmsg([f"ended {number} ".encode(), self._lookout.ended])
+            self._control.sendmsg([f"ended {self._number} ".encode(), self._lookout.ended])
         except OSError:
             posix._exit(0)  # noqa: SLF001 - as above
+        self._number += 1
+        if self._jail.lasts:
+            self._bear()
 
-    def _watch(self, number: str, pidfd: int) -> None:
-        """Wait for the child's end; meanwhile do what the parent asks about this run."""
-        while not self._lookout.wait(pidfd):
-            words, extra = self._hear()
-            for each in extra:
-                posix.close(each)
-            if not words:
-                posix._exit(0)  # noqa: SLF001 - as above
-            if words == ["kill", number]:
-                pidfd_send_signal(pidfd, SIGKILL)
-            elif words == ["where", number]:
-                self._say("here", number, descriptor=pidfd)
-
-    def _become(self, entry: str, descriptors: list[int]) -> None:
+    def _become(self) -> None:
         """The child's whole life."""
         try:
-            self._jail.enter(descriptors)
+            self._jail.enter()
+            entry, descriptors = self._job()
+            self._jail.hand(descriptors)
         except BaseException as error:
             self._say("broken", fail("a child could not be jailed", error))
             posix._exit(UNJAILED)  # noqa: SLF001 - as above
@@ -164,6 +178,33 @@ class Zygote:
             code = 0
         finally:
             posix._exit(code)  # noqa: SLF001 - as above
+
+    def _job(self) -> tuple[str, list[int]]:
+        """Wait for the run of this child. Those before it had a child that was killed before it took them."""
+        while True:
+            words, descriptors = heard(self._jobs, 1)
+            if not words:
+                posix._exit(0)  # noqa: SLF001 - as above
+            if int(words[0]) == self._number:
+                return words[1], descriptors
+            if int(words[0]) > self._number:
+                raise OSError(f"the job {words[0]} came to the child {self._number}")
+            for each in descriptors:
+                posix.close(each)
+
+
+def heard(channel: socket, most: int) -> tuple[list[str], list[int]]:
+    """The next packet, as words of which the last may hold spaces, and descriptors; no words: there will be none."""
+    found = array.array("i")
+    try:
+        data, ancillary, _, _ = channel.recvmsg(PACKET_BYTES, CMSG_LEN(MOST_DESCRIPTORS * found.itemsize))
+    except OSError:  # a reset, when the parent had something unread
+        data, ancillary = b"", []
+    for level, kind, payload in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            found.frombytes(payload[: len(payload) - len(payload) % found.itemsize])
+    words = data.decode("utf-8", "surrogateescape").split(" ", most) if data else []
+    return words, list(found)
 
 
 def say(control: socket, text: str) -> None:
@@ -219,13 +260,13 @@ def offer_packages(path: str, modules: list[str], variables: dict[str, str]) -> 
 
 def main(config: dict[str, Any], load: Callable[[str], ModuleType], serving: type[Zygote] = Zygote) -> None:
     """Become a zygote as `config` says, and serve."""
-    control = socket(fileno=moved_up(config["control"]))
+    line = Line(*(socket(fileno=moved_up(config[name])) for name in Line._fields))
     kernel = Kernel(config["numbers"])
     try:
-        launch(kernel, config, control)
+        launch(kernel, config, line.control)
         posix.setsid()
         posix.umask(0o022)  # the root that it builds is for the users of its runs, whatever its caller keeps to itself
-        maps = open_maps()  # the root that it builds has no /proc
+        maps, foresight = open_maps(), Foresight()  # the root that it builds has no /proc
         if config["form"] != "alone":
             zygote_root.build(kernel, config["root"])
         posix.environ.clear()
@@ -242,8 +283,13 @@ def main(config: dict[str, Any], load: Callable[[str], ModuleType], serving: typ
         end_counting()
         kept = filled_holes()
         gc.freeze()  # a child's collection of garbage looks at nothing of all this, and so copies nothing
-        say(control, "ready")
+        if jail.lasts:
+            for name in config["rehearsals"]:
+                if (scene := parts[name].dress(load)) is not None:
+                    jail.foreseen = foresight.study(kernel, scene)
+            gc.freeze()
+        say(line.control, "ready")
     except BaseException as error:
-        say(control, "broken " + fail("the zygote could not start", error))
+        say(line.control, "broken " + fail("the zygote could not start", error))
         posix._exit(UNJAILED)  # noqa: SLF001 - as above
-    serving(control, jail, kernel, load, kept).serve()
+    serving(line, jail, kernel, load, kept).serve()

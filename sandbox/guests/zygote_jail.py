@@ -1,8 +1,8 @@
 """What a forked child does to itself before it hears of its payload. The order matters, and nothing is optional.
 
-Descriptors first, so that nothing else is open by accident; then the private folder, which takes capabilities; then the
-user, which loses them; then what survives everything (no new privileges, Landlock); the filter last, for it forbids
-what the others need.
+The private folder first, which takes capabilities; then the user, which loses them; then what survives everything (no
+new privileges, Landlock). So far it can be prepared before there is a run for it. Then its descriptors, and nothing
+else stays open; the filter last, for it forbids what the others need.
 """
 
 import posix
@@ -71,6 +71,12 @@ class Jail:
             if self._alone:
                 raise OSError("without namespaces Landlock holds files, and the kernel has none") from error
         self._steps: list[Step] = []
+        self.foreseen: Callable[[], bool] | None = None  # has what a child will write to copied ahead
+
+    @property
+    def lasts(self) -> bool:
+        """Whether what was prepared serves the next run as well: not where each has a folder of the host's."""
+        return not self._alone
 
     def use_user(self, uid: int | None) -> None:
         """Have the next children that are prepared for become this user; None: they keep theirs."""
@@ -94,10 +100,18 @@ class Jail:
             steps.append((controlling(option, value), ()))
         if self._landlock is not None:
             steps.append((self._landlock.restrict, (room.folder if self._alone else "/tmp",)))
+        if self.foreseen is not None:
+            steps.append((self.foreseen, ()))
         self._steps = steps
 
-    def enter(self, descriptors: list[int]) -> None:
-        """Jail this process as was prepared; `descriptors` become 0, 1, 2 and so on.
+    def enter(self) -> None:
+        """Jail this process as was prepared."""
+        for step, arguments in self._steps:
+            step(*arguments)
+
+    @staticmethod
+    def hand(descriptors: list[int]) -> None:
+        """Have `descriptors` become 0, 1, 2 and so on.
 
         Each of them stands above the number that it is given: those are open in a zygote.
         """
@@ -105,8 +119,6 @@ class Jail:
             if each <= number:
                 raise OSError(f"the descriptor {each} is in the way of {number}")
             posix.dup2(each, number)
-        for step, arguments in self._steps:
-            step(*arguments)
 
     def close(self, count: int) -> None:
         """The last steps: nothing is open but the first `count` descriptors, and the filter is on."""

@@ -232,7 +232,7 @@ def moved_up(descriptor: int) -> int:
     return high
 
 
-def once(function: Callable[[], None]) -> bool:
+def once(function: Callable[[], Any]) -> bool:
     """Try what not every kernel or container allows; False when it was refused."""
     try:
         function()

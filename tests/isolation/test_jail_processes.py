@@ -18,6 +18,7 @@ from prismenv.isolation import zygote
 from prismenv.isolation.cgroups import find_trees
 from prismenv.isolation.kinds import FORMS
 from prismenv.isolation.processes import descendants, use_of
+from prismenv.words.limits import Limits
 from prismenv.words.verdict import Verdict
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="zygotes need Linux")]
@@ -79,6 +80,46 @@ async def test_a_zygote_that_was_killed_between_runs_costs_nothing_but_time(form
         for pid in living() - before:
             os.kill(pid, signal.SIGKILL)
         assert (await sandbox.judge(*GOOD)).outcome == "passed"
+
+
+@pytest.mark.parametrize("form", ["full", "userns"])
+async def test_a_prepared_child_that_was_killed_costs_nothing_but_time(form: str, new_sandbox: NewSandbox) -> None:
+    before = living()
+    async with new_sandbox(form) as sandbox:
+        zygotes = living() - before
+        for _ in range(3):
+            assert (await sandbox.judge(*GOOD)).outcome == "passed"
+            prepared = await grown(before | (zygotes & living()), 2)
+            for pid in prepared:
+                os.kill(pid, signal.SIGKILL)
+            assert await gone(prepared)
+        assert (await sandbox.judge(*GOOD)).outcome == "passed"
+
+
+async def test_a_child_that_was_prepared_for_less_room_does_not_serve_a_run_with_more(
+    form: str, new_sandbox: NewSandbox
+) -> None:
+    solution = """
+def fill(count):
+    with open("file", "wb") as file:
+        return file.write(bytes(count))
+"""
+    tests = "def test_a(): assert fill({0}) == {0}"
+    async with new_sandbox(form) as sandbox:
+        for mebibytes, outcome in ((1, "passed"), (8, "errored"), (8, "errored"), (40, "passed"), (1, "passed")):
+            limits = Limits(file_bytes=(64 if mebibytes == 40 else 4) * 2**20)
+            verdict = await sandbox.judge(solution, tests.format(mebibytes * 2**20), limits=limits)
+            assert verdict.outcome == outcome, verdict.output
+
+
+async def test_runs_that_are_cancelled_at_any_moment_are_not_mixed_up_with_the_next(
+    form: str, new_sandbox: NewSandbox
+) -> None:
+    async with new_sandbox(form) as sandbox:
+        for step in range(24):
+            with anyio.move_on_after(step * 0.0005):
+                await sandbox.judge("def one(): return 2", "def test_a(): assert one() == 1")
+            assert (await sandbox.judge(*GOOD)).outcome == "passed"
 
 
 async def test_a_zygote_that_was_killed_during_a_run_is_replaced_and_the_run_is_tried_again(
@@ -152,7 +193,7 @@ async def test_a_zygote_that_has_served_long_is_replaced_beside_the_runs(
             while first & living():  # a verdict and a program, until both zygotes are others
                 assert (await sandbox.judge(*GOOD)).outcome == "passed"
                 assert (await sandbox.run("print(1)")).stdout == "1\n"
-        assert len(living() - before) <= 2 * len(first)
+        assert len(living() - before) <= 3 * len(first)  # zygotes, prepared children, zygotes that are ready
     assert living() == before
     assert len(os.listdir("/proc/self/fd")) <= descriptors + 2  # the loop's own may have come
 
@@ -181,6 +222,32 @@ anyio.run(main)
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("form", ["full", "userns"])
+async def test_no_prepared_child_survives_a_parent_that_is_killed_between_runs(
+    form: str, new_sandbox: NewSandbox, tmp_path: Path
+) -> None:
+    new_sandbox(form)
+    script = f"""
+import anyio
+from prismenv.isolation.jailed import JailedSandbox
+async def main():
+    async with JailedSandbox(1, form={form!r}) as sandbox:
+        await sandbox.judge(*{GOOD!r})
+        await anyio.sleep_forever()
+anyio.run(main)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
+    with anyio.fail_after(100):
+        while len(descendants(parent.pid)) < 5:  # itself, two zygotes, two children without a run
+            await anyio.sleep(0.01)
+    below = set(descendants(parent.pid)) - {parent.pid}
+    parent.kill()
+    await parent.wait()
+    assert await gone(below)
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+
+
 async def test_hundreds_of_runs_leave_nothing_behind(
     new_sandbox: NewSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,13 +258,16 @@ async def test_hundreds_of_runs_leave_nothing_behind(
         return {"processes": len(living()), "descriptors": len(os.listdir("/proc/self/fd")),
                 "mounts": mounts.count(str(tmp_path))}  # fmt: skip
 
+    outside = living()
     async with new_sandbox("full") as sandbox:
         for _ in range(20):
             await sandbox.judge(*GOOD)
+        await grown(outside, 4)  # two zygotes, each with a child that waits for a run
         gc.collect()  # what earlier tests left to it holds descriptors
         before = footprint()
         for _ in range(200):
             assert (await sandbox.judge(*GOOD)).outcome == "passed"
+        await grown(outside, 4)
         assert footprint() == before
 
 

@@ -47,9 +47,12 @@ _TOOL_ACTION_SCHEMAS: tuple[Mapping[str, Any], ...] = (
         "required": ["type", "tool_name"],
     },
 )
-_RESET_PROPERTIES: Mapping[str, Any] = {
-    "seed": {"type": ["integer", "null"], "minimum": 0, "description": "What the episode is drawn from."},
-    "episode_id": {"type": ["string", "null"], "minLength": 1, "maxLength": 200},
+_RESET_PROPERTIES: Mapping[str, Any] = {  # anyOf: some models' APIs take no list of types, and refuse the tool
+    "seed": {
+        "anyOf": [{"type": "integer", "minimum": 0}, {"type": "null"}],
+        "description": "What the episode is drawn from.",
+    },
+    "episode_id": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "null"}]},
 }
 _ENGINE = "prismenv.contracts."  # classes from here are the engine's part of an environment, not an author's
 MAX_RESULT_BYTES = 8 * 2**20  # of a tool

@@ -59,6 +59,15 @@ class Agent:
         return dict((await self.ask("tools/call", params))["result"])
 
 
+async def test_what_may_be_null_is_told_in_the_form_that_most_clients_read(serve: Any, http: Any) -> None:
+    async with serve() as running, http(running) as client:
+        listed = (await Agent(client, f"/environments/{ECHO}/mcp").ask("tools/list"))["result"]["tools"]
+        reset = listed[0]["inputSchema"]["properties"]
+        for name, kind in (("seed", "integer"), ("episode_id", "string")):
+            assert "type" not in reset[name]
+            assert [each["type"] for each in reset[name]["anyOf"]] == [kind, "null"]
+
+
 async def test_a_session_is_an_instance_from_initialize_to_delete(serve: Any, http: Any) -> None:
     async with serve() as running, http(running) as client:
         agent = Agent(client)

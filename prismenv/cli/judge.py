@@ -29,7 +29,7 @@ from prismenv.engine.judging import (
     numbered_lines,
     verdict_line,
 )
-from prismenv.finding.entrypoints import language_folders
+from prismenv.finding.languagefolders import language_folders
 from prismenv.isolation.choice import open_sandbox, usual_workers
 from prismenv.isolation.kit import HARNESS, language_of, language_shelf
 from prismenv.words.errors import ConfigurationException

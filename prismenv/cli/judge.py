@@ -29,7 +29,7 @@ from prismenv.engine.judging import (
     numbered_lines,
     verdict_line,
 )
-from prismenv.finding.marker import user_sandbox
+from prismenv.finding.languagefolders import language_folders
 from prismenv.isolation.choice import open_sandbox, usual_workers
 from prismenv.isolation.kit import HARNESS, language_of, language_shelf
 from prismenv.words.errors import ConfigurationException
@@ -110,7 +110,7 @@ def judge(
     sandbox_token_file: TokenFileOption = None,
 ) -> None:
     """Judge a solution against its tests, or a file of cases. The verdict is never an exit code of the solution's."""
-    folders = user_sandbox(workspace)
+    folders = language_folders(workspace)
     settings = SandboxSettings(
         limits=_limits(wall_seconds, memory_bytes),
         isolation=isolation,

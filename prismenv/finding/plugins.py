@@ -16,10 +16,9 @@ from prismenv.contracts import hookspecs
 from prismenv.contracts.phases import PhaseEntry
 from prismenv.contracts.policy import PolicyEntry
 from prismenv.contracts.transport import ProviderEntry
+from prismenv.finding.entrypoints import OWN, distribution_of
 from prismenv.finding.failure import explain
 from prismenv.finding.folders import BUILT_IN
-
-OWN = "prismenv"  # our own distribution, which comes first
 
 _Entry = TypeVar("_Entry", ProviderEntry, PolicyEntry, PhaseEntry)
 
@@ -120,7 +119,7 @@ def load_plugins() -> PluginSet:
     manager.add_hookspecs(hookspecs)
     plugins = PluginSet(manager)
     points = importlib.metadata.entry_points(group=hookspecs.PROJECT)
-    named = {(_distribution(point), point.name): point for point in points}  # a path listed twice gives a point twice
+    named = {(distribution_of(point), point.name): point for point in points}  # a path listed twice gives a point twice
     for (distribution, name), point in sorted(named.items(), key=lambda item: (item[0][0] != OWN, item[0])):
         origin = BUILT_IN if distribution == OWN else distribution
         key = name if distribution == OWN else f"{distribution}:{name}"
@@ -160,7 +159,3 @@ def _load(plugins: PluginSet, point: importlib.metadata.EntryPoint, key: str, or
     except pluggy.PluginValidationError as error:
         manager.unregister(name=key)
         plugins.refuse(key, origin, f"{point.value}: {error}")
-
-
-def _distribution(point: importlib.metadata.EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "unknown"

@@ -84,3 +84,28 @@ def test_languages_are_listed_with_version_probe_and_what_is_missing(programs: A
     checks = {check["name"]: check for check in programs("doctor", "--json").json}
     assert (checks["language upper"]["status"], checks["language upper"]["detail"]) == ("ok", "7.1; probe ok")
     assert checks["language cobol"]["status"] == "absent"
+
+
+PACKAGE = """import pathlib
+import prismenv
+
+@prismenv.hookimpl
+def prismenv_workspaces():
+    return [pathlib.Path(__file__).with_name("shouting")]
+"""
+
+
+def test_languages_of_installed_packages_are_known_to_a_judgement_whatever_else_is_installed(shell: Any) -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("bash is not installed")
+    for name, text in {"bringing": PACKAGE, "broken": "raise RuntimeError('no plugin')\n"}.items():
+        shell.write(f"installed/{name}.py", text)
+        shell.write(f"installed/{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        shell.write(f"installed/{name}-1.0.dist-info/entry_points.txt", f"[prismenv]\nmain = {name}\n")
+    shell.write("installed/shouting/sandbox/languages/upper.yaml", UPPER)
+    shell.write("sum.up", BASH)
+    shell.write("cases.yaml", CASES)
+    assert shell("judge", "sum.up", "cases.yaml", "--language", "upper").code == 2
+    judged = shell("judge", "sum.up", "cases.yaml", PYTHONPATH=str(shell.folder / "installed"))
+    assert judged.code == 0, judged
+    assert "2 passed" in judged.out

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
@@ -99,6 +100,33 @@ def _is_left_out(item: pytest.Item) -> bool:
     # By its name: the number of a case counts forms and modes too, so that one and the same form would get all or none.
     called = case["name"] if isinstance(case, dict) else case.name
     return bool(zlib.crc32(called.encode()) % mark.kwargs["every"]) and call.params["form"] not in differs
+
+
+PROCESSES = 2048  # that the tests of one worker may have: a bomb that nothing else holds takes no more of the machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_more_processes() -> Iterator[None]:
+    """A control group around a worker and all that it starts, where it may make one."""
+    try:
+        told = Path("/proc/self/cgroup").read_text().splitlines()
+        own = next((line.split(":", 2)[2] for line in told if line.split(":")[1] == "pids"), "/none")
+        group = Path(f"/sys/fs/cgroup/pids{own}/tests-{os.getpid()}")
+        group.mkdir()
+        (group / "pids.max").write_text(str(PROCESSES))
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError:  # another user than root, or another system: the limits of users hold there
+        yield
+        return
+    yield
+    (group.parent / "cgroup.procs").write_text(str(os.getpid()))
+    for _ in range(100):
+        try:
+            group.rmdir()
+        except OSError:  # what the last test ended is still on its way out
+            time.sleep(0.05)
+        else:
+            return
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,6 @@ import pytest
 from hypothesis import settings
 
 from prismenv.contracts.jail import Sandbox
-from prismenv.contracts.jailsession import SandboxSession
 from prismenv.contracts.recipe import SandboxSettings
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.jailed import JailedSandbox
@@ -21,9 +20,6 @@ from prismenv.isolation.kinds import FORMS, problem_of
 from prismenv.isolation.portable import PortableSandbox
 from prismenv.isolation.remote import RemoteSandbox
 from prismenv.network.secret import Secret
-from prismenv.server.sandboxes.serving import SandboxServeSettings, ServedSandbox, running_sandbox_service
-from prismenv.words.limits import Limits
-from prismenv.words.verdict import Execution, Verdict
 
 # Tests run side by side; threads of linear algebra would only keep each other waiting.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -38,38 +34,27 @@ settings.load_profile("prismenv-ci" if os.environ.get("CI") else "prismenv")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class ServedSandboxOf(Sandbox):
-    """A sandbox as it is through the service, which begins and ends with it."""
+class Served(RemoteSandbox):
+    """A sandbox that is reached through a service, which is there while it is open."""
 
-    def __init__(self, sandbox: Sandbox, workers: int) -> None:
+    def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._workers = workers
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        serving = pytest.importorskip("prismenv.server.sandboxes.serving", reason="the extra server is not installed")
         async with AsyncExitStack() as stack:
-            served = ServedSandbox(await stack.enter_async_context(self._sandbox), self._workers)
-            running = await stack.enter_async_context(running_sandbox_service(served, SandboxServeSettings(port=0)))
-            remote = RemoteSandbox(SandboxSettings(url=running.url), None, Secret(""))
-            self._remote = await stack.enter_async_context(remote)
-            self.isolation, self.ceiling = remote.isolation, remote.ceiling
+            served = serving.ServedSandbox(await stack.enter_async_context(self._sandbox), 2)
+            settings = serving.SandboxServeSettings(port=0)
+            running = await stack.enter_async_context(serving.running_sandbox_service(served, settings))
+            super().__init__(SandboxSettings(url=running.url), None, Secret(""))
+            await super().__aenter__()
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
         await self._stack.aclose()
-
-    async def judge(self, *arguments: Any, **options: Any) -> Verdict:
-        return await self._remote.judge(*arguments, **options)
-
-    async def run(self, *arguments: Any, **options: Any) -> Execution:
-        return await self._remote.run(*arguments, **options)
-
-    async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
-        return await self._remote.open(language, limits=limits)
-
-    async def probe(self) -> Mapping[str, str]:
-        return await self._remote.probe()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -151,17 +136,19 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def new_sandbox() -> Callable[..., Sandbox]:
-    """Makes a sandbox of a form of isolation, `options` as its class takes them; skips where it is not to be had."""
+    """Makes a sandbox of a form of isolation, `options` as its class takes them; skips where it is not to be had.
+
+    The form `service` is the portable one, reached through a service.
+    """
 
     def make(form: str, workers: int = 1, **options: Any) -> Sandbox:
-        if form == "service":
-            return ServedSandboxOf(PortableSandbox(workers, **options), workers)
         for jail in FORMS:
             if form == jail:
                 if problem_of(jail):
                     pytest.skip(f"{jail}: {problem_of(jail)}")
                 return JailedSandbox(workers, form=jail, **options)
-        return PortableSandbox(workers, **options)
+        here = PortableSandbox(workers, **options)
+        return Served(here) if form == "service" else here
 
     return make
 

@@ -2,8 +2,7 @@
 
 `PROTOCOL` counts what one end would misunderstand of the other. It is in every question and every answer, so that a
 service that is replaced while a client works is found out at the next call. The paths are `POST /judge`, `POST /run`
-and `POST /batch`; `GET /` gives the card. A session is opened by `POST /sessions`, which tells its id; below
-`/sessions/ID` are `execute`, `interrupt`, `put`, `get` and `close`, each a POST too.
+and `POST /batch`; `GET /` gives the card.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prismenv.words.coderesult import CodeResult
 from prismenv.words.judgecase import NAME_CHARACTERS, JudgeCase
 from prismenv.words.limits import Limits
 from prismenv.words.mapping import FrozenModel
@@ -80,72 +78,11 @@ class BatchAnswer(FrozenModel):
     answers: tuple[CaseAnswer, ...]
 
 
-class SessionQuestion(FrozenModel):
-    """POST /sessions: the arguments of a sandbox's `open`."""
-
-    protocol: int
-    language: str = Field(default="python", max_length=NAME_CHARACTERS)
-    limits: Limits | None = None
-
-
-class ExecuteQuestion(FrozenModel):
-    """POST /sessions/ID/execute: the arguments of a session's `execute`."""
-
-    protocol: int
-    code: str
-    wall_seconds: float | None = None
-    cpu_seconds: float | None = None
-    output_bytes: int | None = None
-
-
-class PutQuestion(FrozenModel):
-    """POST /sessions/ID/put: files by their paths, their content in base64."""
-
-    protocol: int
-    files: dict[str, str]
-
-
-class PlainQuestion(FrozenModel):
-    """POST /sessions/ID/interrupt, get and close: there is nothing more to say."""
-
-    protocol: int
-
-
-class SessionAnswer(FrozenModel):
-    """To POST /sessions. `limits` are in force."""
-
-    protocol: Literal[1]
-    session: str = Field(min_length=1, max_length=NAME_CHARACTERS)
-    limits: Limits
-
-
-class CodeAnswer(FrozenModel):
-    """To POST /sessions/ID/execute. `ended`: why there are no more calls after this one, None: there may be."""
-
-    protocol: Literal[1]
-    result: CodeResult
-    ended: str | None = None
-
-
-class FilesAnswer(FrozenModel):
-    """To POST /sessions/ID/get: as PutQuestion has them, and why others were skipped, by their paths."""
-
-    protocol: Literal[1]
-    files: dict[str, str]
-    skipped: dict[str, str]
-
-
-class PlainAnswer(FrozenModel):
-    """To POST /sessions/ID/interrupt, put and close: it is done."""
-
-    protocol: Literal[1]
-
-
 class ServiceCard(BaseModel):
     """GET /: what is served. Keys that a later version adds are no matter.
 
     `workers` is how many runs go on at once. `queue_seconds` is how long a call waits for its turn before it is
-    refused. `packages` can be imported by solutions and tests. `sessions`: whether it keeps any.
+    refused. `packages` can be imported by solutions and tests.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
@@ -160,7 +97,6 @@ class ServiceCard(BaseModel):
     packages: tuple[str, ...] = ()
     queue_seconds: float = Field(gt=0)
     body_bytes: int = Field(ge=1)
-    sessions: bool = False
 
 
 def limits_document(limits: Limits | None) -> dict[str, Any] | None:

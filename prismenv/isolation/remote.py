@@ -18,19 +18,18 @@ from pydantic import BaseModel, ValidationError
 from prismenv.contracts.clock import Clock, SystemClock
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.jailsession import SandboxSession
-from prismenv.contracts.recipe import SandboxSettings
+from prismenv.contracts.recipe import SandboxSettings, SessionSettings
 from prismenv.contracts.sandboxwire import (
     MOST_CASES,
     BatchAnswer,
     CaseAnswer,
     ExecutionAnswer,
     ServiceCard,
-    SessionAnswer,
     VerdictAnswer,
     case_document,
     limits_document,
 )
-from prismenv.isolation.remotesession import RemoteSession
+from prismenv.isolation.remotesession import RemoteSessions, SessionLine
 from prismenv.isolation.serviceline import PATIENCE, ServiceLine, Unanswered, complaint, other_version
 from prismenv.isolation.strength import is_weaker
 from prismenv.network.address import check_address
@@ -81,12 +80,14 @@ class RemoteSandbox(Sandbox):
             await self._line.aclose()
             raise
         self.isolation, self.ceiling = card.isolation, card.ceiling
-        self._keeps_sessions = card.sessions
+        self._sessions = RemoteSessions(SessionLine(self._line, card.body_bytes))
         self._places = anyio.Semaphore(self._workers or AHEAD * card.workers)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._line.aclose()
+        with anyio.CancelScope(shield=True):
+            await self._sessions.close()
+            await self._line.aclose()
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
@@ -140,16 +141,7 @@ class RemoteSandbox(Sandbox):
             )
 
     async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
-        if not self._keeps_sessions:
-            message = f"{self._line.url}: the service is of a version that keeps no sessions"
-            raise ConfigurationException(message, subject=language, hint="Use `run` for a program that ends.")
-        asked = {"language": language, "limits": self._over(limits)}
-        try:
-            body = await self._line.post("/sessions", asked, MOST_BYTES, once=True)
-            told = self._read(SessionAnswer, body)
-        except Unanswered as trouble:
-            raise SandboxException(str(trouble), code=trouble.code or None, subject="session") from trouble
-        return RemoteSession(self._line, told.session, language, told.limits)
+        return await self._sessions.open(language, self._over(limits))
 
     async def probe(self) -> Mapping[str, str]:
         try:
@@ -231,12 +223,13 @@ class RemoteSandbox(Sandbox):
 
 
 def own_limits(settings: SandboxSettings) -> Limits:
-    """The limits that are sent with every call; ConfigurationException for a wrong one, and for a ceiling."""
-    if settings.ceiling is not None:
+    """The limits that are sent with every call; ConfigurationException for a wrong one, and for what is the host's."""
+    hosts = {"ceiling": settings.ceiling is not None, "sessions": settings.sessions != SessionSettings()}
+    if key := next((name for name, is_set in hosts.items() if is_set), ""):
         raise ConfigurationException(
-            "sandbox.ceiling: with sandbox.url it is the host's alone, set where the service is started",
-            subject="sandbox.ceiling",
-        ).at("sandbox", "ceiling")
+            f"sandbox.{key}: with sandbox.url it is the host's alone, set where the service is started",
+            subject=f"sandbox.{key}",
+        ).at("sandbox", key)
     try:
         return Limits(**settings.limits)
     except ValidationError as error:

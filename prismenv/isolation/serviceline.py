@@ -30,11 +30,16 @@ _LAST = "stopping"  # the code of a service that is going away
 
 
 class Unanswered(Exception):
-    """There is no answer: the message says why. `code` is the service's word for it, empty where it said none."""
+    """There is no answer: the message says why."""
 
-    def __init__(self, message: str, code: str = "") -> None:
+
+class Refused(Unanswered):
+    """The service says no, and that it would again: `code` is its word for why, `detail` its sentence."""
+
+    def __init__(self, message: str, code: str, detail: str) -> None:
         super().__init__(message)
         self.code = code
+        self.detail = detail
 
 
 class ServiceLine:
@@ -57,16 +62,16 @@ class ServiceLine:
         """Close all connections."""
         await self._connections.aclose()
 
-    async def post(self, path: str, document: Mapping[str, Any], most_bytes: int, *, once: bool = False) -> bytes:
-        """The body of the answer. Raises Unanswered, and ConfigurationException for what the service cannot do.
+    async def post(self, path: str, document: Mapping[str, Any], most_bytes: int) -> bytes:
+        """The body of the answer. Raises Unanswered, where the service refuses the kind Refused of it.
 
-        `once`: what may have been done is not asked for again; what was refused is.
+        ConfigurationException for what it cannot do.
         """
         body = json.dumps({"protocol": PROTOCOL, **document}).encode()
         asked = Request("POST", path, headers=((b"Content-Type", b"application/json"),), body=body)
         try:
             with anyio.fail_after(self._timeout_seconds):
-                return await self._until_answered(asked, most_bytes, 1 if once else self._patience.tries)
+                return await self._until_answered(asked, most_bytes)
         except TimeoutError as error:
             raise Unanswered(f"{self.url}{path}: no answer within {self._timeout_seconds:g} s") from error
 
@@ -108,7 +113,7 @@ class ServiceLine:
             message = f"{self.url}: the service says of itself what cannot be: {complaint(error)}"
             raise SandboxException(message, code="not_a_sandbox", subject=self.url) from error
 
-    async def _until_answered(self, asked: Request, most_bytes: int, tries: int) -> bytes:
+    async def _until_answered(self, asked: Request, most_bytes: int) -> bytes:
         self._asked += 1
         seed, failures, refusals = derive_seed(0, self.url, self._asked), 0, 0
         while True:
@@ -128,7 +133,7 @@ class ServiceLine:
                     refusals += 1  # it is full, and will have room again
                 else:
                     failures += 1
-            if failures >= tries:
+            if failures >= self._patience.tries:
                 raise Unanswered(f"{self.url}{asked.path}: {why} ({failures} tries)")
             await self._clock.sleep(self._patience.wait_seconds(min(failures + refusals, 8), seed, wait))
 
@@ -151,7 +156,7 @@ class ServiceLine:
             raise ConfigurationException(detail, code=_code(response) or None, subject=self.url)
         if response.status in (_NO_TOKEN, _FORBIDDEN):
             raise Unanswered(f"{self.url}: the service does not let us in: {detail}")
-        raise Unanswered(f"{self.url}{path}: it answered {response.status} {detail}", _code(response))
+        raise Refused(f"{self.url}{path}: it answered {response.status} {detail}", _code(response), detail)
 
 
 def other_version(url: str, told: Mapping[str, Any]) -> str:

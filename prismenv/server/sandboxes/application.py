@@ -4,7 +4,6 @@ A verdict is an answer like any other, whatever it says; any status but 200 spea
 away while its answer is waited for has its run killed.
 """
 
-import base64
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,14 +26,16 @@ from prismenv.contracts.sandboxwire import (
     BatchQuestion,
     CaseAnswer,
     CaseRefusal,
-    ExecuteQuestion,
     JudgeQuestion,
-    PlainQuestion,
-    PutQuestion,
     RunQuestion,
     ServiceCard,
-    SessionAnswer,
-    SessionQuestion,
+)
+from prismenv.contracts.sessionwire import (
+    CallQuestion,
+    FilesQuestion,
+    InterruptQuestion,
+    OpenQuestion,
+    PlainQuestion,
 )
 from prismenv.finding.complaints import dotted
 from prismenv.server.admission import Admission
@@ -43,19 +44,17 @@ from prismenv.server.body import read_json_bytes
 from prismenv.server.refusal import Refusal, of_configuration
 from prismenv.server.sandboxes.desk import Desk, Errand
 from prismenv.server.sandboxes.health import SandboxHealth
+from prismenv.server.sandboxes.kept import KeptSessions
 from prismenv.server.sandboxes.limits import SandboxServiceLimits
 from prismenv.server.sandboxes.meter import SandboxMeter
-from prismenv.server.sandboxes.sessions import ServedSessions
+from prismenv.server.sandboxes.sessionpaths import SessionDesk, of_sandbox
 from prismenv.words.coderesult import CodeResult
-from prismenv.words.errors import ConfigurationException, EnvironmentException
+from prismenv.words.errors import ConfigurationException, EnvironmentException, SandboxException
 from prismenv.words.judgecase import JudgeCase
 from prismenv.words.verdict import Execution, Verdict
 
 _GONE = 499  # nobody reads it: what counters call a client that went away
 _HEAD = b'{"protocol":%d,' % PROTOCOL
-
-_SESSION = "/sessions/{session}"
-_LASTING = ("session_ended", "sessions_full", "file_refused")  # codes of what asking again does not change
 
 D = TypeVar("D", Verdict, Execution, CodeResult)
 Q = TypeVar("Q", bound=BaseModel)
@@ -64,18 +63,18 @@ Handler = Callable[[Request, str | None], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class SandboxApplication:
-    """The handlers. `card` is what the service says of itself; `calls` hands out places to calls of sessions."""
+    """The handlers. `card` is what the service says of itself; `calls` gives calls of sessions their turns."""
 
     sandbox: Sandbox
     card: ServiceCard
     desk: Desk
-    sessions: ServedSessions
-    calls: Desk
     health: SandboxHealth
     meter: SandboxMeter
     admission: Admission
     limits: SandboxServiceLimits
     clock: Clock
+    kept: KeptSessions
+    calls: Desk
 
     def build(self) -> Starlette:
         """The ASGI application."""
@@ -83,12 +82,12 @@ class SandboxApplication:
             self._route("POST", "/judge", self._judge),
             self._route("POST", "/run", self._run),
             self._route("POST", "/batch", self._batch),
-            self._route("POST", f"{_SESSION}/execute", self._execute),
             self._route("POST", "/sessions", self._open),
-            self._route("POST", f"{_SESSION}/interrupt", self._interrupt),
-            self._route("POST", f"{_SESSION}/put", self._put),
-            self._route("POST", f"{_SESSION}/get", self._get),
-            self._route("POST", f"{_SESSION}/close", self._close),
+            self._route("POST", "/sessions/{name}/execute", self._execute),
+            self._route("POST", "/sessions/{name}/interrupt", self._interrupt),
+            self._route("POST", "/sessions/{name}/put_files", self._put_files),
+            self._route("POST", "/sessions/{name}/get_files", self._get_files),
+            self._route("POST", "/sessions/{name}/close", self._close),
             self._route("GET", "/", self._root, free=True),
             self._route("GET", "/health", self._health, free=True),
             self._route("GET", "/metrics", self._metrics),
@@ -107,8 +106,10 @@ class SandboxApplication:
                 response = Response(status_code=_GONE)
             except ConfigurationException as error:
                 response = refused(of_configuration(error))
+            except SandboxException as error:
+                response = refused(of_sandbox(error))
             except EnvironmentException as error:
-                response = refused(Refusal(409 if error.code in _LASTING else 500, error.code, error.message))
+                response = refused(Refusal(500, error.code, str(error)))
             self.meter.requested(path, response.status_code)
             return response
 
@@ -134,45 +135,35 @@ class SandboxApplication:
         return _document(b'"answers":', b"[" + shown + b"]")
 
     async def _open(self, request: Request, owner: str | None) -> Response:
-        asked, size = await self._asked(request, SessionQuestion)
-        errand = Errand(owner or "", size, [partial(self.sessions.open, owner or "", asked)])
-        session_id, session = (await while_there(request, self.calls.do(errand)))[0]
-        told = SessionAnswer(protocol=PROTOCOL, session=session_id, limits=session.limits)
-        return answered(told.model_dump(mode="json"))
+        asked, size = await self._asked(request, OpenQuestion)
+        return _shown(await while_there(request, self._sessions.open(owner or "", asked, size)))
 
     async def _execute(self, request: Request, owner: str | None) -> Response:
-        asked, size = await self._asked(request, ExecuteQuestion)
-        session_id = request.path_params["session"]
-        call = partial(self._called, owner or "", session_id, asked)
-        results = await while_there(request, self.calls.do(Errand(owner or "", size, [call])))
-        ended = json.dumps(self.sessions.ended(session_id)).encode()
-        return _document(b'"ended":' + ended + b',"result":', results[0].model_dump_json().encode())
-
-    async def _called(self, owner: str, session_id: str, asked: ExecuteQuestion) -> CodeResult:
-        return await self._metered("execute", self.sessions.execute(owner, session_id, asked))
+        asked, size = await self._asked(request, CallQuestion)
+        work = self._sessions.execute(owner or "", request.path_params["name"], asked, size)
+        return _shown(await while_there(request, work))
 
     async def _interrupt(self, request: Request, owner: str | None) -> Response:
+        asked, _ = await self._asked(request, InterruptQuestion)
+        return _shown(self._sessions.interrupt(owner or "", request.path_params["name"], asked))
+
+    async def _put_files(self, request: Request, owner: str | None) -> Response:
+        asked, size = await self._asked(request, FilesQuestion)
+        work = self._sessions.put_files(owner or "", request.path_params["name"], asked, size)
+        return _shown(await while_there(request, work))
+
+    async def _get_files(self, request: Request, owner: str | None) -> Response:
         await self._asked(request, PlainQuestion)
-        self.sessions.interrupt(owner or "", request.path_params["session"])
-        return answered({"protocol": PROTOCOL})
-
-    async def _put(self, request: Request, owner: str | None) -> Response:
-        asked, size = await self._asked(request, PutQuestion)
-        put = partial(self.sessions.put, owner or "", request.path_params["session"], asked)
-        await while_there(request, self.calls.do(Errand(owner or "", size, [put])))
-        return answered({"protocol": PROTOCOL})
-
-    async def _get(self, request: Request, owner: str | None) -> Response:
-        _, size = await self._asked(request, PlainQuestion)
-        get = partial(self.sessions.get, owner or "", request.path_params["session"])
-        found = (await while_there(request, self.calls.do(Errand(owner or "", size, [get]))))[0]
-        files = {path: base64.b64encode(content).decode() for path, content in found.files.items()}
-        return answered({"protocol": PROTOCOL, "files": files, "skipped": dict(found.skipped)})
+        work = self._sessions.get_files(owner or "", request.path_params["name"])
+        return Response(await while_there(request, work), media_type="application/json")
 
     async def _close(self, request: Request, owner: str | None) -> Response:
         await self._asked(request, PlainQuestion)
-        await self.sessions.close(owner or "", request.path_params["session"])
-        return answered({"protocol": PROTOCOL})
+        return _shown(await self._sessions.close(owner or "", request.path_params["name"]))
+
+    @property
+    def _sessions(self) -> SessionDesk:
+        return SessionDesk(self.sandbox, self.calls, self.kept, self._metered)
 
     async def _judged(self, case: JudgeCase) -> Verdict:
         verdict = await self._metered("judge", self.sandbox.judge_case(case))
@@ -240,6 +231,10 @@ class SandboxApplication:
 
     async def _metrics(self, _request: Request, _owner: str | None) -> Response:
         return Response(self.meter.page(), headers={"Content-Type": self.meter.content_type})
+
+
+def _shown(answer: BaseModel) -> Response:
+    return Response(answer.model_dump_json(), media_type="application/json")
 
 
 def _document(name: bytes, inner: bytes) -> Response:

@@ -8,11 +8,10 @@ class SandboxServiceLimits:
     """All of them are held; what comes beyond is refused with a status that says so.
 
     `waiting`: judgements and programs that may wait for their turn, `waiting_bytes` what their questions may have
-    together; as many calls of sessions may wait beside them. `per_token`: how many of one token may run or wait,
-    `sessions_per_token` how many sessions it may have open, None: no limit of its own. `session_calls`: calls of
-    sessions that run at once. `queue_seconds`: who had no
-    turn by then is told to ask again. `grace_seconds`: what runs when the service is told to stop may go on for so
-    long.
+    together; so it is with calls of sessions, beside them. `per_token`: how many of one token may run or wait, None: no
+    limit of its own; `sessions_per_token`: how many sessions of one may be open. `session_calls`: calls of sessions
+    that run at once. `queue_seconds`: who had no turn by then is told to ask again. `grace_seconds`: what runs when the
+    service is told to stop may go on for so long.
     """
 
     waiting: int = 1_024

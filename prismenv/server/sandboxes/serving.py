@@ -4,11 +4,9 @@ Told to stop, the service takes nothing new, lets what runs and waits end within
 connections.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from functools import partial
 
 import anyio
 import uvicorn
@@ -21,9 +19,9 @@ from prismenv.server.admission import Admission
 from prismenv.server.sandboxes.application import SandboxApplication
 from prismenv.server.sandboxes.desk import Desk
 from prismenv.server.sandboxes.health import SandboxHealth
+from prismenv.server.sandboxes.kept import KeptSessions
 from prismenv.server.sandboxes.limits import SandboxServiceLimits
 from prismenv.server.sandboxes.meter import SandboxMeter
-from prismenv.server.sandboxes.sessions import ServedSessions
 from prismenv.server.serving import HttpLimits, Server, is_local, listen, serve_there, server_config, url_of
 from prismenv.server.tokens import Tokens
 from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
@@ -55,14 +53,14 @@ class RunningSandboxService:
     def __init__(self, url: str, desk: Desk, calls: Desk, server: uvicorn.Server) -> None:
         self.url = url
         self.desk = desk
-        self.calls = calls
+        self._calls = calls
         self._server = server
 
     async def stop(self) -> None:
         """Take nothing new, and let what runs end within the grace."""
         async with anyio.create_task_group() as group:
             group.start_soon(self.desk.drain)
-            group.start_soon(self.calls.drain)
+            group.start_soon(self._calls.drain)
         self._server.should_exit = True
 
 
@@ -84,19 +82,19 @@ async def running_sandbox_service(
         meter.gauge("running", "Runs that have their turn.", lambda: desk.running)
         meter.gauge("waiting", "Runs that wait for their turn.", lambda: desk.waiting)
         calls = Desk(limits.session_calls, limits, clock, meter.waited)
-        sessions = ServedSessions(served.sandbox, partial(secrets.token_urlsafe, 24), limits.sessions_per_token)
-        meter.gauge("sessions", "Sessions that are open.", lambda: sessions.count)
+        kept = KeptSessions(limits.sessions_per_token)
+        meter.gauge("sessions", "Sessions that are open.", lambda: kept.open_sessions)
         application = SandboxApplication(
             served.sandbox,
             _card(served, limits),
             desk,
-            sessions,
-            calls,
             SandboxHealth(served.sandbox, clock),
             meter,
             Admission(settings.tokens, local=local and not settings.tokens),
             limits,
             clock,
+            kept,
+            calls,
         )
         http = HttpLimits(limits.header_bytes, limits.header_seconds, limits.connections)
         server = Server(server_config(application.build(), http))
@@ -111,6 +109,7 @@ async def running_sandbox_service(
                     calls.abort()
                     server.should_exit = True
                     await done.wait()
+                    await kept.close_all()
                 group.cancel_scope.cancel()
 
 
@@ -126,5 +125,4 @@ def _card(served: ServedSandbox, limits: SandboxServiceLimits) -> ServiceCard:
         packages=tuple(served.packages),
         queue_seconds=limits.queue_seconds,
         body_bytes=limits.body_bytes,
-        sessions=True,
     )

@@ -112,9 +112,12 @@ async def test_a_step_that_has_a_name_is_done_once(serve: Any, talk: Any) -> Non
             step = await client.hear()
             assert (first["request_id"], step["request_id"]) == ("r", "s")
         async with talk(running, **shown(session)) as again:
-            for message, said in (("reset", first), ("step", step)):
-                await again.say({"type": message, "data": {}, "request_id": said["request_id"]})
+            for message, data, said in (("reset", {"seed": 3}, first), ("step", {}, step)):
+                await again.say({"type": message, "data": data, "request_id": said["request_id"]})
                 assert await again.hear() == said
+                await again.say({"type": message, "data": {**data, "what": "else"}, "request_id": said["request_id"]})
+                refused = (await again.hear())["data"]
+                assert (refused["code"], refused["reason"]) == ("VALIDATION_ERROR", "request_id_reused")
             assert (await again.ask("state"))["data"]["step_count"] == 1
             # What ended the episode is told again too; what was refused was not done, and may be tried again.
             await again.say({"type": "step", "data": {"what": 1}, "request_id": "t"})

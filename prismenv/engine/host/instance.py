@@ -122,7 +122,7 @@ class Instance:
         episode_id = _id_of(options.get("episode_id"))
         seconds = self._seconds(timeout_seconds)
         async with self._use:
-            if (before := self._remembered.answer("reset", request_id)) is not None:
+            if (before := self._remembered.answer("reset", request_id, options)) is not None:
                 return before
             self._episodes += 1
             if seed is None:
@@ -132,7 +132,7 @@ class Instance:
             self._remembered.clear()
             own = {key: value for key, value in options.items() if key not in _ENGINE_KEYS}
             self._break("reset of the last episode failed")
-            with self._remembered.noting("reset", request_id) as told:
+            with self._remembered.noting("reset", request_id, options) as told:
                 told.result = result = await self._in_time(
                     "reset", seconds, lambda: self.face.reset(seed, {**own, "episode_id": self._episode_id})
                 )
@@ -159,13 +159,13 @@ class Instance:
             raise ActionException(f"{self.name!r} has tools alone: an action is of type {LIST_TOOLS} or {CALL_TOOL}")
         seconds = self._seconds(timeout_seconds)
         async with self._use:
-            if (before := self._remembered.answer("step", request_id)) is not None:
+            if (before := self._remembered.answer("step", request_id, action)) is not None:
                 return before
             self._require_running()
             read = self.face.types.read_action(action)
             self._break("the last step was cut off")
             try:
-                with self._remembered.noting("step", request_id) as told:
+                with self._remembered.noting("step", request_id, action) as told:
                     told.result = result = await self._in_time("step", seconds, lambda: self.face.step(read))
             except ActionException:
                 self.stage = "running"
@@ -192,7 +192,7 @@ class Instance:
         """
         seconds = self._seconds(timeout_seconds)
         async with self._use:
-            if (before := self._remembered.answer("call_tool", request_id)) is not None:
+            if (before := self._remembered.answer("call_tool", request_id, (name, arguments))) is not None:
                 return before
             tools = self.face.types.tools
             if name not in tools:
@@ -202,7 +202,7 @@ class Instance:
             try:
                 read = tools[name].read(arguments)
                 self._break("the last call of a tool was cut off")
-                with self._remembered.noting("call_tool", request_id) as told:
+                with self._remembered.noting("call_tool", request_id, (name, arguments)) as told:
                     told.result = result = await self._in_time(
                         name, seconds, lambda: self.face.call_tool(tools[name], read)
                     )

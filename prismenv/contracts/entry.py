@@ -94,12 +94,12 @@ async def call_author(
     """What an author's method returns. What it raises is classified, and keeps the original as its cause."""
     try:
         return await run_method(method, *args, **options)
-    except (EnvironmentException, KeyboardInterrupt, GeneratorExit):
+    except EnvironmentException:
         raise
-    except Exception as error:  # boundary: an author's code
+    except (Exception, SystemExit) as error:  # boundary: an author's code
         raise classified(error, environment_name, method_name) from error
-    except BaseException as error:  # a cancellation, or an author's exception that is none of `Exception`
-        if not isinstance(error, SystemExit) and _given_up():
+    except anyio.get_cancelled_exc_class() as error:
+        if _given_up():
             raise
         raise classified(error, environment_name, method_name) from error
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismenv import BaseEnvironment, EnvironmentExecutionException, HostException, environment_registry
-from prismenv.contracts.entry import call_author
+from prismenv import BaseEnvironment, HostException, environment_registry
 from prismenv.contracts.services import Services
 from prismenv.engine.host.duration import read_duration
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
@@ -343,13 +342,3 @@ async def test_an_instance_that_is_closed_gives_up_the_step_that_runs_and_closes
         await host.release(instance, "it was closed")
         assert told == ["closed, 1 open"]
         assert Counted.open_now == 0
-
-
-@pytest.mark.parametrize("raised", [BaseException("odd"), BaseExceptionGroup("odd", [BaseException()])])
-async def test_what_is_raised_beside_exceptions_is_the_authors_error(raised: BaseException) -> None:
-    async def method() -> None:
-        raise raised
-
-    with pytest.raises(EnvironmentExecutionException, match="BaseException") as told:
-        await call_author("environment_odd", "step", method)
-    assert told.value.__cause__ is raised

@@ -229,7 +229,7 @@ async def test_a_client_that_goes_away_has_its_call_interrupted_and_may_come_bac
             group.start_soon(lambda: client.post(f"/sessions/{NAME}/execute", json=called(1, slow)))
             await until(mark.exists)
             group.cancel_scope.cancel()
-        await until(lambda: running.desk.running == 0)
+        await until(lambda: running.calls.running == 0)
         lost = await client.post(f"/sessions/{NAME}/execute", json=called(1, slow))
         assert (lost.status_code, lost.json()["code"]) == (409, "call_lost")
         answer = await client.post(f"/sessions/{NAME}/execute", json=called(2, "x"))

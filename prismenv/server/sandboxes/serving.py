@@ -53,14 +53,14 @@ class RunningSandboxService:
     def __init__(self, url: str, desk: Desk, calls: Desk, server: uvicorn.Server) -> None:
         self.url = url
         self.desk = desk
-        self._calls = calls
+        self.calls = calls
         self._server = server
 
     async def stop(self) -> None:
         """Take nothing new, and let what runs end within the grace."""
         async with anyio.create_task_group() as group:
             group.start_soon(self.desk.drain)
-            group.start_soon(self._calls.drain)
+            group.start_soon(self.calls.drain)
         self._server.should_exit = True
 
 

@@ -13,6 +13,7 @@ from loguru import logger
 
 SECONDS = 60.0
 _NOT_TAKEN = "socket.accept() out of system resource"  # the event loop's words
+_RESUMING = "BaseSelectorEventLoop._start_serving"
 
 
 @contextmanager
@@ -23,6 +24,8 @@ def told_seldom() -> Iterator[None]:
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal told_at
+        if _RESUMING in str(context.get("message")) and isinstance(context.get("exception"), ValueError):
+            return  # asyncio would take connections again, one timer for each that it could not: the server is closed
         if context.get("message") != _NOT_TAKEN:
             loop.default_exception_handler(context) if before is None else before(loop, context)
         elif loop.time() - told_at >= SECONDS:

@@ -35,6 +35,7 @@ from typing import Any
 import anyio
 import httpx
 import uvicorn
+from server_process import processor_seconds
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -130,8 +131,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """What it used so far."""
-        fields = Path(f"/proc/{self.process_id}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process_id)
 
 
 @contextmanager

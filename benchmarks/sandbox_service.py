@@ -19,10 +19,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import anyio
+from server_process import processor_seconds
 
 from prismenv import JudgeCase, Sandbox, Verdict
 from prismenv.server.sandboxes.serving import SandboxServeSettings, ServedSandbox, running_sandbox_service
@@ -42,8 +42,7 @@ class Service:
 
     def cpu_seconds(self) -> float:
         """What it used so far, without its children."""
-        fields = Path(f"/proc/{self.process_id}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        return processor_seconds(self.process_id)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from typing import Any
 
 import anyio
 import httpx
-from server import memory_of, processor_seconds, server, serving
+from server import serving
+from server_process import memory_of, processor_seconds, server
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 

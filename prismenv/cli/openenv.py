@@ -23,7 +23,7 @@ EPILOG = """Examples:
   prismenv openenv check ./echo
   prismenv run environment_openenv --set config.manifest=./echo --set models.default=openai/gpt-5
 """
-APPLICATION = '''"""{title} over OpenEnv's protocol, PrismBench's and MCP: `uvicorn server.app:app`."""
+APPLICATION = '''"""{name} over OpenEnv's protocol, PrismBench's and MCP: `uvicorn server.app:app`."""
 
 from prismenv import create_fastapi_app
 
@@ -53,7 +53,7 @@ def export(
     texts = {
         MANIFEST: manifest_text(manifest),
         "server/__init__.py": "",
-        "server/app.py": APPLICATION.format(title=environment, name=environment),
+        "server/app.py": APPLICATION.format(name=environment),
     }
     if not dry_run:
         write_all(folder, texts)

@@ -60,20 +60,7 @@ async def _started(
 ) -> tuple["subprocess.Popen[bytes]", str]:
     for attempt in range(1, _ATTEMPTS + 1):
         port = _free_port()
-        try:
-            process = subprocess.Popen(  # noqa: ASYNC220, S603 - starting takes a moment; the command is the operator's
-                [*command, "--port", str(port)],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise HostException(
-                f"{command[0]} cannot be started: {error.strerror}", code="not_started", subject=str(folder)
-            ) from error
+        process = _launched([*command, "--port", str(port)], folder, environment, output)
         url = f"http://{_HERE}:{port}"
         try:
             with anyio.move_on_after(seconds):
@@ -91,6 +78,25 @@ async def _started(
             break
     state = f"did not answer within {seconds:g} s" if ended is None else f"ended with code {ended}"
     raise HostException(f"the server of {folder} {state}:\n{told}".rstrip(), code="not_started", subject=str(folder))
+
+
+def _launched(
+    command: list[str], folder: Path, environment: dict[str, str], output: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    try:
+        return subprocess.Popen(  # noqa: S603 - the command is the operator's
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HostException(
+            f"{command[0]} cannot be started: {error.strerror}", code="not_started", subject=str(folder)
+        ) from error
 
 
 async def _until_healthy(url: str, process: "subprocess.Popen[bytes]") -> None:

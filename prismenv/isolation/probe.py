@@ -11,7 +11,6 @@ from prismenv.isolation.processes import HAS_PROC
 from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.limits import Limits
 
-_NONE = "this kind has none"
 SMALL = Limits(
     wall_seconds=20, cpu_seconds=10, memory_bytes=128 * 2**20, output_bytes=4096, file_bytes=4096, processes=4
 )
@@ -30,7 +29,7 @@ time.sleep(20)
 
 async def probe_sandbox(sandbox: Sandbox, language: LanguageProbe) -> dict[str, str]:
     """Name of each check to `ok` or to what went otherwise."""
-    checks: dict[str, Callable[[], Awaitable[str]]] = {
+    checks: dict[str, Callable[[], Awaitable[str | None]]] = {
         "program": lambda: _program(sandbox, language),
         "judge": lambda: _judge(sandbox),
         "memory_limit": lambda: _ends(sandbox, HUNGRY, SMALL, "out_of_memory"),
@@ -40,7 +39,7 @@ async def probe_sandbox(sandbox: Sandbox, language: LanguageProbe) -> dict[str, 
         "process_limit": lambda: _process_limit(sandbox),
         "session": lambda: _session(sandbox),
     }
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
 
     async def check(name: str) -> None:
         found[name] = await checks[name]()
@@ -48,15 +47,15 @@ async def probe_sandbox(sandbox: Sandbox, language: LanguageProbe) -> dict[str, 
     async with anyio.create_task_group() as group:
         for name in checks:
             group.start_soon(check, name)
-    return {name: found[name] for name in checks if found[name] != _NONE}
+    return {name: told for name in checks if (told := found[name]) is not None}
 
 
-async def _session(sandbox: Sandbox) -> str:
-    """Whether an open session keeps its names, also behind a call that had to be interrupted."""
+async def _session(sandbox: Sandbox) -> str | None:
+    """Whether an open session keeps its names, also behind a call that had to be interrupted; None: it keeps none."""
     try:
         opened = await sandbox.open(limits=SMALL)
     except ConfigurationException:
-        return _NONE
+        return None
     except SandboxException as error:
         return f"none can be opened: {error.message}"
     async with opened as session:

@@ -10,6 +10,7 @@ itself. Whatever else comes is an `infrastructure_error`, which nobody counts ag
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -29,6 +30,7 @@ from prismenv.contracts.sandboxwire import (
     case_document,
     limits_document,
 )
+from prismenv.contracts.together import all_or_none
 from prismenv.isolation.remotesession import RemoteSessions, SessionLine
 from prismenv.isolation.serviceline import PATIENCE, ServiceLine, Unanswered, complaint, other_version
 from prismenv.isolation.strength import is_weaker
@@ -109,22 +111,7 @@ class RemoteSandbox(Sandbox):
             return self._broken(str(trouble), mode)
 
     async def judge_batch(self, cases: Sequence[JudgeCase]) -> list[Verdict]:
-        found: list[list[Verdict]] = []
-        failed: list[ConfigurationException] = []
-
-        async def one(index: int, piece: Sequence[JudgeCase]) -> None:
-            try:
-                found[index] = await self._batch(piece)
-            except ConfigurationException as error:
-                failed.append(error)
-                group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            for index, piece in enumerate(_pieces(cases)):
-                found.append([])
-                group.start_soon(one, index, piece)
-        if failed:
-            raise failed[0]
+        found = await all_or_none([partial(self._batch, piece) for piece in _pieces(cases)])
         return [verdict for piece in found for verdict in piece]
 
     async def run(

@@ -1,6 +1,7 @@
 """The body of a request, read up to limits of size and time."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -9,16 +10,21 @@ from starlette.requests import Request
 from prismenv.server.asking import read_object
 from prismenv.server.refusal import Refusal
 
-LARGE_BYTES = 2**18  # reading more takes milliseconds, in which others are to have their turn
+S = TypeVar("S", bytes, str)
+T = TypeVar("T")
+_LARGE = 2**18  # bytes or characters: reading more takes milliseconds, in which others are to have their turn
 _DISCARDED = 8  # times the limit: how much of a body that is too large is read and thrown away
 
 
 async def read_body(request: Request, most_bytes: int, seconds: float, *, optional: bool = False) -> dict[str, Any]:
     """The JSON object in the body; Refusal says what is wrong with it. `optional`: none is an empty object."""
     body = await read_json_bytes(request, most_bytes, seconds, optional=optional)
-    if len(body) > LARGE_BYTES:
-        return await anyio.to_thread.run_sync(read_object, body)
-    return read_object(body) if body else {}
+    return await read_in_turn(read_object, body) if body else {}
+
+
+async def read_in_turn(read: Callable[[S], T], written: S) -> T:
+    """What `read` makes of a message, beside the event loop where it is a large one."""
+    return await anyio.to_thread.run_sync(read, written) if len(written) > _LARGE else read(written)
 
 
 async def read_json_bytes(request: Request, most_bytes: int, seconds: float, *, optional: bool = False) -> bytes:

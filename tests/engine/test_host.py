@@ -6,6 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from prismenv import BaseEnvironment, HostException, environment_registry
 from prismenv.contracts.services import Services
 from prismenv.engine.host.duration import read_duration
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
+from prismenv.engine.host.instance import Instance
 from prismenv.sessions.local import InProcessInterface
 from prismenv.testing.clock import ManualClock, VirtualClock
 from prismenv.testing.jail import ScriptedSandbox
@@ -266,25 +268,31 @@ async def test_draining_lets_a_challenge_end(host_of: Make) -> None:
         assert ended.is_set()
 
 
+async def hanging(host: EnvironmentHost, tasks: TaskGroup) -> tuple[Instance, list[str]]:
+    """An instance that is in a step without end; how that ended, and how many were open then, is in the list."""
+    instance = await host.open(NAME)
+    await instance.reset()
+    told: list[str] = []
+
+    async def step() -> None:
+        try:
+            await instance.step("hang")
+        except HostException as error:
+            told.append(f"{error.code}, {Counted.open_now} open")
+
+    tasks.start_soon(step)
+    await anyio.wait_all_tasks_blocked()
+    return instance, told
+
+
 async def test_a_step_that_outlasts_the_grace_is_given_up_and_the_host_closes(host_of: Make) -> None:
     async with VirtualClock() as clock, anyio.create_task_group() as tasks:
         host = host_of(clock)
-        instance = await host.open(NAME)
-        await instance.reset()
-        told: list[str] = []
-
-        async def step() -> None:
-            try:
-                await instance.step("hang")
-            except HostException as error:
-                told.append(error.code)
-
-        tasks.start_soon(step)
-        await anyio.wait_all_tasks_blocked()
+        instance, told = await hanging(host, tasks)
         before = clock.monotonic()
         await host.drain(45.0)
         assert clock.monotonic() - before >= 45
-        assert (instance.closed, Counted.open_now, told) == (True, 0, ["closed"])
+        assert (instance.closed, Counted.open_now, told) == (True, 0, ["closed, 1 open"])
 
 
 async def test_the_same_seed_gives_the_same_instances(host_of: Make) -> None:
@@ -327,18 +335,7 @@ def test_a_time_is_a_number_above_0_or_an_error(given: Any) -> None:
 async def test_an_instance_that_is_closed_gives_up_the_step_that_runs_and_closes_after_it(host_of: Make) -> None:
     async with VirtualClock() as clock, anyio.create_task_group() as tasks:
         host = host_of(clock)
-        instance = await host.open(NAME)
-        await instance.reset()
-        told: list[str] = []
-
-        async def step() -> None:
-            try:
-                await instance.step("hang")
-            except HostException as error:
-                told.append(f"{error.code}, {Counted.open_now} open")
-
-        tasks.start_soon(step)
-        await anyio.wait_all_tasks_blocked()
+        instance, told = await hanging(host, tasks)
         await host.release(instance, "it was closed")
         assert told == ["closed, 1 open"]
         assert Counted.open_now == 0

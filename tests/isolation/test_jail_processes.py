@@ -54,6 +54,19 @@ async def gone(pids: set[int]) -> bool:
     return all(use_of(pid) is None for pid in pids)
 
 
+async def nothing_is_left_of(script: str, folder: Path, processes: int) -> bool:
+    """Whether nothing stays of a program that is killed once it has so many processes, itself included."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
+    with anyio.fail_after(100):
+        while len(descendants(parent.pid)) < processes:
+            await anyio.sleep(0.01)
+    below = set(descendants(parent.pid)) - {parent.pid}
+    parent.kill()
+    await parent.wait()
+    return await gone(below) and str(folder) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+
+
 async def test_nothing_is_left_of_a_run_whose_caller_was_cancelled(form: str, new_sandbox: NewSandbox) -> None:
     async with new_sandbox(form) as sandbox:
         idle = living()
@@ -212,16 +225,7 @@ async def main():
                 group.start_soon(sandbox.judge, {SLEEPER!r}, {NAPPING!r})
 anyio.run(main)
 """
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
-    with anyio.fail_after(100):
-        while len(descendants(parent.pid)) < 5:  # itself, two zygotes, two runs
-            await anyio.sleep(0.01)
-    below = set(descendants(parent.pid)) - {parent.pid}
-    parent.kill()
-    await parent.wait()
-    assert await gone(below)
-    assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+    assert await nothing_is_left_of(script, tmp_path, 5)  # itself, two zygotes, two runs
 
 
 @pytest.mark.parametrize("form", ["full", "userns"])
@@ -238,16 +242,7 @@ async def main():
         await anyio.sleep_forever()
 anyio.run(main)
 """
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    parent = await anyio.open_process([sys.executable, "-c", script], env=environment, stderr=None)
-    with anyio.fail_after(100):
-        while len(descendants(parent.pid)) < 5:  # itself, two zygotes, two children without a run
-            await anyio.sleep(0.01)
-    below = set(descendants(parent.pid)) - {parent.pid}
-    parent.kill()
-    await parent.wait()
-    assert await gone(below)
-    assert str(tmp_path) not in Path("/proc/self/mounts").read_text(encoding="utf-8")
+    assert await nothing_is_left_of(script, tmp_path, 5)  # itself, two zygotes, two children without a run
 
 
 async def test_hundreds_of_runs_leave_nothing_behind(

@@ -8,7 +8,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from prismenv.contracts.base import BaseEnvironment
 from prismenv.contracts.entry import call_author, own_options
@@ -95,14 +95,14 @@ def adapted(make: Any, types: Mapping[str, Any]) -> type[BaseEnvironment]:
     return type(getattr(make, "__name__", "Adapted"), (AdaptedEnvironment,), {**members, "episode_types": known})
 
 
-def shares_its_author(cls: type[Any] | None) -> bool:
+def shares_its_author(cls: type[Any] | None) -> TypeGuard[type[AdaptedEnvironment]]:
     """Whether one object serves every session of this class."""
     return cls is not None and issubclass(cls, AdaptedEnvironment) and cls.shared
 
 
 async def close_shared_author(cls: type[Any] | None) -> None:
     """Let the one object close what it holds; nothing where there is none."""
-    if cls is not None and issubclass(cls, AdaptedEnvironment) and cls.shared:
+    if shares_its_author(cls):
         await _close(cls.__name__, cls.make_author())
 
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from loguru import logger
 
 from prismenv.contracts.clock import Clock
@@ -23,7 +22,7 @@ from prismenv.engine.host.host import EnvironmentHost
 from prismenv.engine.host.instance import Instance
 from prismenv.engine.host.kept import Holder, KeptInstances
 from prismenv.server.admission import Admission
-from prismenv.server.body import LARGE_BYTES
+from prismenv.server.body import read_in_turn
 from prismenv.server.environments.limits import WireLimits
 from prismenv.server.environments.mcp import answer_frame
 from prismenv.server.environments.meter import EnvironmentMeter
@@ -174,8 +173,7 @@ class OpenEnvSession(Holder):
         kind = "unreadable"
         named: dict[str, Any] = {}
         try:
-            large = text is not None and len(text) > LARGE_BYTES
-            message = await anyio.to_thread.run_sync(read_message, text) if large else read_message(text)
+            message = read_message(None) if text is None else await read_in_turn(read_message, text)
             kind = message.type
             if message.request_id is not None:
                 named["request_id"] = message.request_id

@@ -102,7 +102,7 @@ class GuestSandbox(Sandbox):
         language: str = "python",
         verdict: VerdictMode | None = None,
     ) -> Verdict:
-        kit, mode = self._language(language), verdict or self.verdict
+        kit, mode = await self._kit(language), verdict or self.verdict
         guest = kit.profile.guest
         if guest is not None and mode == "split" and guest.split is None:
             message = f"the language {language} has no split verdict"
@@ -126,7 +126,7 @@ class GuestSandbox(Sandbox):
     async def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
-        kit = self._language(language)
+        kit = await self._kit(language)
         async with self._places:
             return await self._programs.run(
                 kit, _program(kit, Source.of(program, None)), stdin, (), self._allowed(kit, limits)
@@ -140,7 +140,7 @@ class GuestSandbox(Sandbox):
     async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
         if type(self)._start_session is GuestSandbox._start_session:  # noqa: SLF001 - its own
             return await super().open(language, limits=limits)
-        kit = self._language(language)
+        kit = await self._kit(language)
         if kit.guest.session is None or language != HARNESS:
             raise ConfigurationException(f"the language {language} has no sessions", subject=language)
         self._open_root()
@@ -198,6 +198,12 @@ class GuestSandbox(Sandbox):
     def _allowed(self, kit: LanguageKit, limits: Limits | None) -> Limits:
         """What a run may use: what is asked for over the language's own, never more than the ceiling."""
         return kit.limits if limits is None else limits.over(kit.limits).within(self.ceiling)
+
+    async def _kit(self, name: str) -> LanguageKit:
+        """The language with its tools, looked for beside the event loop: they may have to be asked where they are."""
+        if self._shelf_of_languages.knows(name):
+            return self._language(name)
+        return await anyio.to_thread.run_sync(self._language, name)
 
     def _language(self, name: str) -> LanguageKit:
         return self._shelf_of_languages.kit(name)

@@ -1,7 +1,7 @@
 """A language as a sandbox uses it: its file, its guests, its tools and its limits, loaded once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,27 @@ class LanguageShelf:
     def kit(self, name: str) -> LanguageKit:
         """One that can be used here. ConfigurationException: it is unknown, its file is wrong, a tool is missing."""
         if name not in self._kits:
-            self._kits[name] = self._load(name)
+            bare = self.bare_kit(name)
+            chain = find_toolchain(bare.profile) if bare.profile.guest is None else None
+            self._kits[name] = replace(bare, chain=chain)
         return self._kits[name]
+
+    def knows(self, name: str) -> bool:
+        """Whether this kit was asked for already, so that asking again takes no time."""
+        return name in self._kits
+
+    def bare_kit(self, name: str) -> LanguageKit:
+        """One without its tools, for whoever looks for them elsewhere. ConfigurationException as `kit`."""
+        profile = self.profile(name)
+        spoken = profile if profile.guest is not None else self.profile(HARNESS)
+        guest = spoken.harness
+        parts = guest.by_role()
+        if profile.guest is None:
+            parts = {role: parts[role] for role in _TOOL_ROLES}
+        bundles = {role: load_bundle(self.home / "guests", each) for role, each in parts.items()}
+        entries = {role: each.parts[-1] for role, each in parts.items()}
+        limits = profile.limits_with(self._overrides).within(self._ceiling)
+        return LanguageKit(profile, limits, bundles, entries, guest, spoken.environment)
 
     def seccomp_folders(self) -> tuple[Path, ...]:
         """Where profiles of system calls are looked for."""
@@ -91,19 +110,6 @@ class LanguageShelf:
 
     def _at(self, part: str) -> tuple[Path, ...]:
         return tuple(folder / part for folder in self.folders)
-
-    def _load(self, name: str) -> LanguageKit:
-        profile = self.profile(name)
-        spoken = profile if profile.guest is not None else self.profile(HARNESS)
-        guest = spoken.harness
-        parts = guest.by_role()
-        if profile.guest is None:
-            parts = {role: parts[role] for role in _TOOL_ROLES}
-        bundles = {role: load_bundle(self.home / "guests", each) for role, each in parts.items()}
-        entries = {role: each.parts[-1] for role, each in parts.items()}
-        limits = profile.limits_with(self._overrides).within(self._ceiling)
-        chain = find_toolchain(profile) if profile.guest is None else None
-        return LanguageKit(profile, limits, bundles, entries, guest, spoken.environment, chain)
 
 
 def language_shelf(languages: Sequence[Path] = ()) -> LanguageShelf:

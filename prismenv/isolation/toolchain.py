@@ -1,13 +1,14 @@
-"""Finds the tools of a language on this machine, once, and says what to install where one is missing."""
+"""Finds the tools of a language where its programs are run, and says what to install where one is missing."""
 
 import os
 import re
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from prismenv.isolation.language import LanguageProfile
 from prismenv.isolation.toolwords import Tool, filled
@@ -33,6 +34,38 @@ class Toolchain:
         return found
 
 
+class ToolPlace(ABC):
+    """A file system that has tools, such as this machine's or an image's."""
+
+    path: str = "the PATH"  # what it is called in a complaint
+
+    @abstractmethod
+    def which(self, name: str) -> tuple[str, str] | None:
+        """The absolute path of a program by its name or path, and where that leads to in the end; None: it has none."""
+
+    @abstractmethod
+    def ask(self, command: Sequence[str]) -> str:
+        """What a tool of it prints. OSError when it does not answer."""
+
+    def advice(self, packages: str) -> str:
+        """What to do where tools are missing that these packages of Debian bring."""
+        return f"Install it, on Debian and Ubuntu with: apt-get install {packages}"
+
+
+class ThisMachine(ToolPlace):
+    """Where this process runs."""
+
+    def which(self, name: str) -> tuple[str, str] | None:
+        named = shutil.which(name)
+        if named is None:
+            return None
+        named = os.path.abspath(named)  # noqa: PTH100 - a link stays what it is
+        return named, str(Path(named).resolve())
+
+    def ask(self, command: Sequence[str]) -> str:
+        return _ask(tuple(command))
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     named: str
@@ -40,22 +73,26 @@ class _Found:
     home: str
 
 
-def find_toolchain(profile: LanguageProfile) -> Toolchain:
-    """The tools of a language. ConfigurationException (`tool_missing`) names those that are missing, and a package."""
+def find_toolchain(profile: LanguageProfile, place: ToolPlace | None = None) -> Toolchain:
+    """The tools of a language in a place, None: on this machine.
+
+    ConfigurationException (`tool_missing`) names those that are missing, and a package.
+    """
+    place = place or ThisMachine()
     found: dict[str, _Found] = {}
     missing: list[Tool] = []
     for name, tool in profile.tools.items():
-        place = _find(tool.find, tool.home, os.environ.get("PATH", ""))
-        if place is None:
+        one = _find(tool, place)
+        if one is None:
             missing.append(tool)
         else:
-            found[name] = place
+            found[name] = one
     if missing:
-        raise _missing(profile, missing)
-    values = {name: place.real for name, place in found.items()}
-    values |= {f"{name}_home": place.home for name, place in found.items()}
+        raise _missing(profile, missing, place)
+    values = {name: one.real for name, one in found.items()}
+    values |= {f"{name}_home": one.home for name, one in found.items()}
     values["path"] = os.pathsep.join(dict.fromkeys(_folders(found.values())))
-    paths = dict.fromkeys(path for place in found.values() for path in (place.named, place.real))
+    paths = dict.fromkeys(path for one in found.values() for path in (one.named, one.real))
     return Toolchain(values, tuple(paths))
 
 
@@ -63,36 +100,34 @@ def version_of(profile: LanguageProfile) -> str:
     """The version that the language's tool says; empty where its file does not say how to ask. OSError: no answer."""
     if not profile.version:
         return ""
-    said = _ask(profile.filled(profile.version, **find_toolchain(profile).values))
+    said = _ask(tuple(profile.filled(profile.version, **find_toolchain(profile).values)))
     match = _VERSION.search(said)
     return match[0] if match else said.partition("\n")[0][:80]
 
 
 def _folders(found: Iterable[_Found]) -> Iterator[str]:
-    for place in found:
-        yield str(Path(place.named).parent)
-        yield str(Path(place.real).parent)
+    for one in found:
+        yield str(PurePath(one.named).parent)
+        yield str(PurePath(one.real).parent)
+
+
+def _find(tool: Tool, place: ToolPlace) -> _Found | None:
+    one = next((there for name in tool.find if (there := place.which(name))), None)
+    if one is None:
+        return None
+    named, real = one
+    if not tool.home:
+        return _Found(named, real, str(PurePath(real).parent.parent))
+    try:
+        folder = PurePath(place.ask(filled(tool.home, {"tool": named})).strip())
+    except OSError:
+        return None
+    own = str(folder / "bin" / PurePath(named).name)
+    return _Found(own, own, str(folder)) if place.which(own) else None
 
 
 @cache
-def _find(names: tuple[str, ...], home: tuple[str, ...], path: str) -> _Found | None:
-    named = next((where for name in names if (where := shutil.which(name, path=path))), None)
-    if named is None:
-        return None
-    named = os.path.abspath(named)  # noqa: PTH100 - a link stays what it is
-    if not home:
-        real = Path(named).resolve()
-        return _Found(named, str(real), str(real.parent.parent))
-    try:
-        folder = Path(_ask(filled(home, {"tool": named})).strip())
-    except OSError:
-        return None
-    real = folder / "bin" / Path(named).name
-    return _Found(str(real), str(real), str(folder)) if real.is_file() else None
-
-
-def _ask(command: Sequence[str]) -> str:
-    """What a tool of this host says. OSError when it does not."""
+def _ask(command: tuple[str, ...]) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - the command is the language's own
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_SECONDS, check=False
@@ -110,12 +145,12 @@ def _matching(pattern: str) -> list[Path]:
     return sorted(Path("/").glob(pattern.lstrip("/")))[:MOST_SHOWN]
 
 
-def _missing(profile: LanguageProfile, tools: Sequence[Tool]) -> ConfigurationException:
+def _missing(profile: LanguageProfile, tools: Sequence[Tool], place: ToolPlace) -> ConfigurationException:
     names = ", ".join(" or ".join(tool.find) for tool in tools)
     packages = " ".join(dict.fromkeys(tool.package for tool in tools))
     return ConfigurationException(
-        f"the language {profile.language} cannot be used here: {names} is not on the PATH",
+        f"the language {profile.language} cannot be used here: {names} is not on {place.path}",
         code="tool_missing",
         subject=profile.language,
-        hint=f"Install it, on Debian and Ubuntu with: apt-get install {packages}",
+        hint=place.advice(packages),
     )

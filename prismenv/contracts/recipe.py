@@ -118,6 +118,7 @@ class DockerSettings(PlainNumbers, FrozenModel):
     """Where `isolation: docker` finds its engine, and what its containers are. `auto` never takes docker."""
 
     image: str = USUAL_IMAGE  # one with this Python; it is not fetched: docker pull
+    images: dict[str, str] = Field(default_factory=dict)  # language to the image with its tools, and this Python too
     python: str = "python3"  # what it is called in the image
     user: str = Field(default="65534:65534", pattern=r"[1-9]\d*:[1-9]\d*")  # who runs there: numbers, never 0
     cpus: float = Field(default=1.0, gt=0)  # processors that one container may use

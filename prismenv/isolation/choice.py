@@ -52,7 +52,7 @@ def open_sandbox(  # noqa: PLR0913 - what a recipe says of it, and where it is o
     if settings.isolation == "docker":
         if settings.require is not None and is_weaker("docker", settings.require):
             raise _refusal(settings.require, "is required", chosen="docker")
-        return DockerSandbox(count, settings.ceiling, docker=settings.docker, **options)
+        return DockerSandbox(count, settings.ceiling, docker=settings.docker, languages=languages, **options)
     wanted = settings.isolation
     kind = (
         next(kind for kind in STRONGEST_FIRST if kind != "docker" and _is_there(kind)) if wanted == "auto" else wanted

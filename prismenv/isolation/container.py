@@ -25,6 +25,7 @@ from prismenv.words.limits import Limits
 
 END_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
+TOOL_SECONDS = 30.0  # for what a tool of the image prints
 PACKET_BYTES = 2**17
 INSIDE = "/run/prismenv"
 LABEL = "org.prismenv.sandbox"
@@ -50,17 +51,19 @@ class ContainerDesign:
     python: str
     user: str
     cpus: float
-    file_bytes: int
     agent: str
     command: Sequence[str]
     environment: Mapping[str, str]
     filters: Sequence[bytes]
     start_seconds: float
+    runs_own: bool = False  # whether a run starts what it is given, as programs that were compiled are
+    file_bytes: int = 2**26  # of all files that a run writes
 
     def settings(self, folder: Path, limits: Mapping[str, int]) -> dict[str, Any]:
         """The engine's settings for a container that finds its parent's socket in `folder`."""
         owner, _, group = self.user.partition(":")
-        writable = f"rw,nosuid,nodev,size={self.file_bytes},nr_inodes={ENTRIES},uid={owner},gid={group}"
+        started = "exec" if self.runs_own else "noexec"
+        writable = f"rw,nosuid,nodev,{started},size={self.file_bytes},nr_inodes={ENTRIES},uid={owner},gid={group}"
         return {
             "Image": self.image,
             "Entrypoint": [self.python, "-I", "-S", "-B", "-c", self.agent, f"{INSIDE}/control"],
@@ -221,6 +224,32 @@ class Container:
         status, cpu_seconds, peak = int(words[2]), float(words[3]), int(words[4])
         return Exit(status, cpu_seconds, peak)
 
+    def which(self, name: str) -> tuple[str, str] | None:
+        """Where the image has a program, and where that leads to in the end. ContainerLostError."""
+        _, *paths = self._asked(f"which {name}", ANSWER_SECONDS, "found")
+        return (_text(paths[0]), _text(paths[1])) if len(paths) == 2 else None  # noqa: PLR2004 - both, or none
+
+    def answer(self, command: Sequence[str]) -> str:
+        """What a tool of the image prints. OSError when it does not answer; ContainerLostError."""
+        word, *said = self._asked(f"ask {json.dumps(list(command))}", TOOL_SECONDS, "said", "unsaid")
+        text = _text("".join(said))
+        if word == "unsaid":
+            raise OSError(text)
+        return text
+
+    def _asked(self, question: str, seconds: float, *expected: str) -> list[str]:
+        """What it answers while there is no run."""
+        try:
+            self._socket.send(question.encode())
+            words = self.hear(seconds)
+        except OSError as error:
+            self.dead = True
+            raise ContainerLostError(f"it does not answer: {error}") from error
+        if words[0] not in expected:
+            self.dead = True
+            raise ContainerLostError(f"it said {words[0]!r:.40} when asked for a tool")
+        return words
+
     def ran_out_of_memory(self) -> bool:
         """Whether the engine says that it was for want of memory that it ended."""
         with contextlib.suppress(SandboxException):
@@ -252,6 +281,13 @@ class Container:
             self._id = ""
         with contextlib.suppress(OSError):
             (self._place / "control").unlink()
+
+
+def _text(hexadecimal: str) -> str:
+    try:
+        return bytes.fromhex(hexadecimal).decode("utf-8", "surrogateescape")
+    except ValueError as error:
+        raise ContainerLostError(f"it said {hexadecimal!r:.40} where a text was to be") from error
 
 
 class ContainerGuest(HandedGuest):

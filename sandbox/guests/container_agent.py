@@ -12,7 +12,9 @@ its own namespace kills the first process of it.
 
 Words in: `serve JSON` (command, with `{python}` for this interpreter, environment, filters), `kill`, `uses`, and `run
 NUMBER` with descriptors for 0, 1, 2 and maybe 3. Words out: `ready MAGIC VERSION PYTHON`, `using CPU:BYTES ...`,
-`ended NUMBER STATUS CPU_SECONDS PEAK_BYTES`, `broken WHY`.
+`ended NUMBER STATUS CPU_SECONDS PEAK_BYTES`, `broken WHY`. While there is no run: `which NAME`, answered by `found
+PATH REAL` or `found`, and `ask JSON` (a command of the image's own), answered by `said OUTPUT` or `unsaid WHY`. Paths
+and output are in hexadecimal.
 """
 
 import contextlib
@@ -35,6 +37,8 @@ PACKET_BYTES = 2**17
 PLACES = ("/tmp", "/dev/shm", "/dev/mqueue")
 MOST_ENTRIES = 100_000
 MOST_TOLD = 2_000
+MOST_SAID = 2**14  # bytes of what a tool prints
+ASK_SECONDS = 20.0
 ROUNDS = 2000
 PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
 IPC_RMID = 0
@@ -93,6 +97,10 @@ class Agent:
             self._end()
         elif word == "uses":
             self._say(" ".join(["using", *_uses()]))
+        elif word == "which":
+            self._say(" ".join(["found", *(os.fsencode(each).hex() for each in _which(rest))]))
+        elif word == "ask":
+            self._say(_answer(json.loads(rest)))
         for each in descriptors:
             os.close(each)
 
@@ -213,6 +221,27 @@ def _uses() -> list[str]:
             ticks = sum(int(value) for value in fields[11:15])
             found.append(f"{ticks / TICKS:.2f}:{int(fields[21]) * PAGE_BYTES}")
     return found[:MOST_TOLD]
+
+
+def _which(name: str) -> list[str]:
+    """Where a program is in the image, and where that leads to in the end; empty when it has none."""
+    import shutil  # noqa: PLC0415 - few containers are asked, and each starts faster without it
+
+    named = shutil.which(name)
+    return [] if named is None else [os.path.abspath(named), os.path.realpath(named)]  # noqa: PTH100 - a link stays one
+
+
+def _answer(command: list[str]) -> str:
+    """What a tool of the image says, in its word."""
+    import subprocess  # noqa: PLC0415 - as above
+
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"unsaid {str(error).encode()[:MOST_SAID].hex()}"
+    if done.returncode:
+        return f"unsaid {f'{command[0]} left with exit code {done.returncode}'.encode()[:MOST_SAID].hex()}"
+    return f"said {(done.stdout or done.stderr)[:MOST_SAID].hex()}"
 
 
 def _empty() -> None:

@@ -14,7 +14,7 @@ import sysconfig
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,20 @@ from prismenv.contracts.recipe import DockerSettings
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.docker import DockerSandbox
 from prismenv.isolation.engine import Engine
+from prismenv.isolation.kit import language_shelf
 from prismenv.isolation.language import base_interpreter
-from prismenv.words.errors import SandboxException
+from prismenv.words.errors import ConfigurationException, SandboxException
 
+TOOLS = ("bash", "javascript", "c", "cpp")  # whose tools an image is given
 IMAGE, EMPTY = "prismenv-test-python", "prismenv-test-empty"
 SECONDS = 120
 LEFT_OUT = re.compile(r"/(site-packages|test|tests|idlelib|ensurepip|lib2to3|tkinter|turtledemo|config-[^/]+)$")
+UNUSED = re.compile(r"^(lto.*|lib[a-z]+san\..*|gfortran|f951|gnat1)$|/include/(node|llvm|unicode|postgresql)")
+LINKED = tuple(
+    f"{folder}/*-linux-gnu/{each}"
+    for folder in ("/lib", "/usr/lib")
+    for each in ("*crt*.o", "libc.*", "libc_nonshared.a", "libm.*", "libm-*.a", "libmvec*")
+)
 SHOWN = re.compile(r"(?:=> )?(/\S+) \(0x")
 
 
@@ -47,24 +55,59 @@ control.recv(10)
 }
 
 
-def python_tree() -> Iterator[tuple[Path, Path]]:
-    """What Python needs: (where it is here, where it is to be), files and folders."""
-    binary, library = Path(base_interpreter()), Path(sysconfig.get_path("stdlib")).resolve()
-    yield binary, binary
+def python_files() -> Iterator[Path]:
+    """What Python needs, and nothing that it does not."""
+    yield Path(base_interpreter())
+    library = Path(sysconfig.get_path("stdlib")).resolve()
     for folder, folders, files in os.walk(library):
         folders[:] = [each for each in folders if not LEFT_OUT.search(f"{folder}/{each}")]
-        yield from ((Path(folder) / each, Path(folder) / each) for each in files if not each.endswith(".a"))
-    wanted = {str(binary), *map(str, library.glob("lib-dynload/*.so"))}
-    libraries = set()
-    for each in sorted(wanted):
-        told = subprocess.run(["ldd", each], capture_output=True, text=True, check=False).stdout
-        libraries |= set(SHOWN.findall(told))
-    yield from ((Path(each).resolve(), Path(each)) for each in sorted(libraries))
+        yield from (Path(folder) / each for each in files if not each.endswith(".a"))
 
 
-def image_tar() -> bytes:
-    """A root file system with this machine's Python as /usr/bin/python3, and nothing else."""
+def tool_files(language: str) -> Iterator[Path]:
+    """What the tools of a language need. ConfigurationException: they are not on this machine."""
+    kit = language_shelf().kit(language)
+    assert kit.chain is not None
+    compiled = kit.profile.compile
+    shown = [*kit.profile.shows, *(() if compiled is None else (*compiled.shows, *LINKED))]
+    for top in kit.chain.shown(shown):
+        for folder, _, files in os.walk(top):
+            if not UNUSED.search(folder):
+                yield from (Path(folder) / each for each in files if not UNUSED.search(each))
+        if top.is_file():
+            yield top
+
+
+def is_program(path: Path) -> bool:
+    """Whether it is a program or a library for this machine."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
+def is_here(language: str) -> bool:
+    """Whether this machine has its tools."""
+    try:
+        language_shelf().kit(language)
+    except ConfigurationException:
+        return False
+    return True
+
+
+def libraries_of(files: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """The libraries that programs and libraries are linked with: (where each is here, where it is looked for)."""
+    wanted = [each for each in files if each.is_file() and is_program(each)]
+    found = set()
+    for begin in range(0, len(wanted), 100):
+        some = [str(each) for each in wanted[begin : begin + 100]]
+        told = subprocess.run(["ldd", *some], capture_output=True, text=True, check=False).stdout
+        found |= set(SHOWN.findall(told))
+    yield from ((Path(each).resolve(), Path(each)) for each in sorted(found))
+
+
+def image_tar(*languages: str) -> bytes:
+    """A root file system with this machine's Python as /usr/bin/python3, tools of languages, and nothing else."""
     file = io.BytesIO()
+    files = [*python_files(), *(each for name in languages for each in tool_files(name))]
     with tarfile.open(fileobj=file, mode="w") as tar:
         made: set[Path] = set()
 
@@ -76,9 +119,11 @@ def image_tar() -> bytes:
                 entry.type, entry.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(entry)
 
-        for here, there in python_tree():
-            folder(there.parent)
-            tar.add(here, str(there).lstrip("/"), recursive=False)
+        for here, there in [*((each.resolve(), each) for each in files), *libraries_of(files)]:
+            if there not in made and here.is_file():
+                made.add(there)
+                folder(there.parent)
+                tar.add(here, str(there).lstrip("/"), recursive=False)
         for each in ("/tmp", "/etc", "/run", "/dev", "/proc", "/sys", "/usr/bin"):
             folder(Path(each))
         for name, text in STAND_INS.items():  # interpreters that do not do
@@ -142,7 +187,7 @@ def import_image() -> Callable[..., None]:
     return _import_image
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image() -> str:
     """The name of the image that fits."""
     return IMAGE
@@ -189,3 +234,11 @@ def docker_box(new_docker: Callable[..., DockerSandbox]) -> Iterator[BlockingSan
     """The one that tests share."""
     with BlockingSandbox(new_docker()) as box:
         yield box
+
+
+@pytest.fixture(scope="session")
+def tools_image(engine: Path) -> tuple[str, list[str]]:
+    """The name of an image that has tools, and the languages whose tools this machine could give it."""
+    there = [name for name in TOOLS if is_here(name)]
+    _import_image(engine, "prismenv-test-tools", image_tar(*there))
+    return "prismenv-test-tools", there

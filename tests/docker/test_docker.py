@@ -83,8 +83,7 @@ def test_attacks_are_held_as_said(docker_box: BlockingSandbox, attack: Any, bait
 
 def test_it_keeps_what_it_promises(docker_box: BlockingSandbox) -> None:
     found = docker_box.probe()
-    missing = {name for name, said in found.items() if said != "ok"}
-    assert missing == {"total_files"}, found
+    assert set(found.values()) == {"ok"}, found
 
 
 def test_what_a_program_meets_is_a_container_without_rights(docker_box: BlockingSandbox) -> None:
@@ -262,11 +261,6 @@ def test_what_docker_cannot_do_is_refused_before_anything_starts(settings: dict[
         Sandbox(isolation="docker", **settings)
     with pytest.raises(SandboxException, match="full isolation is required"):
         Sandbox(isolation="docker", require="full")
-
-
-def test_another_language_is_refused_with_the_advice(docker_box: BlockingSandbox) -> None:
-    with pytest.raises(ConfigurationException, match="docker isolation judges Python alone, not 'cpp'"):
-        docker_box.judge(SOLUTION, TESTS, language="cpp")
 
 
 def test_doctor_says_what_is_missing(engine: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from prismenv.isolation.container import Container, ContainerDesign, ContainerGuest, ContainerLostError, engine_limits
+from prismenv.isolation.containershed import ImageTools
 from prismenv.isolation.engine import Engine
 from prismenv.words.errors import SandboxException
 from prismenv.words.limits import Limits
@@ -74,7 +75,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
     def open_one(script: Mapping[str, str | None], *, out_of_memory: bool = False) -> tuple[Container, PlayedEngine]:
         engine = PlayedEngine("/nowhere").play(script, out_of_memory)
-        design = ContainerDesign("image", "python3", "7:8", 1.5, 2**20, "agent", ["{python}"], {"A": "b"}, (), 10.0)
+        design = ContainerDesign("image", "python3", "7:8", 1.5, "agent", ["{python}"], {"A": "b"}, (), 10.0)
         place = tmp_path / f"place-{len(made)}"
         place.mkdir()
         made.append(Container(engine, design, place))
@@ -165,3 +166,24 @@ def test_the_first_process_of_a_container_is_nothing_elsewhere(root: Path) -> No
     words = [sys.executable, "-I", "-S", str(root / "sandbox" / "guests" / "container_agent.py"), "/nowhere"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "or nothing" in done.stderr) == (1, True)
+
+
+def test_tools_of_an_image_are_where_it_says(opened: Opened) -> None:
+    answers = {"which": f"found {b'/bin/a b'.hex()} {b'/opt/real'.hex()}", "ask": f"said {'5 ä ok'.encode().hex()}"}
+    tools = ImageTools(opened(answers)[0], "tongue", "image")
+    assert tools.which("a b") == ("/bin/a b", "/opt/real")
+    assert tools.ask(["/opt/real", "--version"]) == "5 ä ok"
+    nothing = ImageTools(opened({"which": "found", "ask": f"unsaid {b'it left'.hex()}"})[0], "tongue", "image")
+    assert nothing.which("a") is None
+    with pytest.raises(OSError, match="it left"):
+        nothing.ask(["a"])
+
+
+@pytest.mark.parametrize("answer", [None, "nonsense", "found xyz 00", "broken it is ill"])
+def test_a_container_that_raves_when_it_is_asked_for_a_tool_is_lost(opened: Opened, answer: str | None) -> None:
+    container, _ = opened({"which": answer, "ask": answer})
+    with pytest.raises(SandboxException, match="tools of tongue were looked for is lost"):
+        ImageTools(container, "tongue", "image").which("a")
+    container, _ = opened({"which": answer, "ask": answer and answer.replace("found", "said")})
+    with pytest.raises(SandboxException, match="tools of tongue were looked for is lost"):
+        ImageTools(container, "tongue", "image").ask(["a"])

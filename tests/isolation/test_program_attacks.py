@@ -18,7 +18,7 @@ from prismenv.words.errors import ConfigurationException
 from prismenv.words.limits import Limits
 
 FILE = Path(__file__).parents[1] / "attacks" / "programs.yaml"
-KEYS = {"name", "class", "languages", "program", "limits", "expect", "twin"}
+KEYS = {"name", "class", "languages", "program", "limits", "expect", "twin", "docker"}
 ENDS = ("exited", "timed_out", "out_of_memory", "output_limit", "crashed")
 CLASSES = {"exhausting", "reading", "writing", "network", "killing", "privileges"}
 Attack = dict[str, Any]

@@ -20,6 +20,7 @@ from prismenv.isolation.kinds import FORMS, problem_of
 from prismenv.isolation.portable import PortableSandbox
 from prismenv.isolation.remote import RemoteSandbox
 from prismenv.network.secret import Secret
+from prismenv.words.limits import Limits
 
 # Tests run side by side; threads of linear algebra would only keep each other waiting.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -186,3 +187,41 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield make
     if folder.is_mount():
         subprocess.run(["umount", str(folder)], check=True)
+
+
+# The code finds the harness that runs it, and its Session.
+FINDS_HARNESS = """
+import sys
+frame, harness = sys._getframe(), None
+while frame is not None:
+    found = frame.f_locals.get("self")
+    if type(found).__name__ == "Session":
+        harness = found
+    frame = frame.f_back
+"""
+SESSION_LIMITS = Limits(wall_seconds=20, cpu_seconds=10, memory_bytes=96 * 2**20, output_bytes=50_000, processes=8)
+
+
+@pytest.fixture
+def hold_in_session() -> Callable[[BlockingSandbox, dict[str, Any]], None]:
+    """`hold_in_session(box, attack)`: that an attack of tests/attacks/sessions.yaml is held in a session of the box."""
+
+    def hold(box: BlockingSandbox, attack: dict[str, Any]) -> None:
+        code = f"{FINDS_HARNESS if attack.get('finds_harness') else ''}{attack['code']}"
+        with box.open(limits=SESSION_LIMITS) as session, box.open(limits=SESSION_LIMITS) as neighbour:
+            neighbour.execute("kept = 1")
+            done = session.execute(code, wall_seconds=attack.get("wall_seconds"))
+            assert done.outcome in attack["outcomes"], done
+            assert attack.get("ended") in (None, done.session_ended), done
+            assert (session.ended is not None) == done.session_ended
+            assert len(done.stdout) + len(done.stderr) <= SESSION_LIMITS.output_bytes
+            assert len(done.result or "") <= 200_100
+            assert neighbour.execute("kept").result == "1"
+            if not done.session_ended:
+                again = session.execute("'still ' + 'here'", wall_seconds=5)
+                flooded = again.outcome == "output_limit"  # by a thread of the call before
+                assert again.session_ended or flooded or again.result == "'still here'", again
+        with box.open(limits=SESSION_LIMITS) as after:
+            assert after.execute("6 * 7").result == "42"
+
+    return hold

@@ -19,7 +19,7 @@ from prismenv.cli.output import print_error, print_json, say
 from prismenv.cli.tokens import token_sources
 from prismenv.contracts.jail import Sandbox
 from prismenv.contracts.keys import KeySource
-from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
+from prismenv.contracts.recipe import DockerSettings, IsolationChoice, SandboxSettings
 from prismenv.engine.judging import (
     JudgedLine,
     check_module,
@@ -52,6 +52,7 @@ Examples:
   prismenv judge program.py cases.yaml
   prismenv judge solution.cpp cases.yaml
   prismenv judge answer.txt cases.yaml --language rust
+  prismenv judge solution.cpp cases.yaml --isolation docker --image gcc-and-python:12
   prismenv judge project/ tests.py --entry bank/main.py
   prismenv judge solution.py tests.py --file helper.py --file data/rates.txt
   prismenv judge --batch cases.jsonl --json > verdicts.jsonl
@@ -99,6 +100,9 @@ def judge(
     isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
         "auto"
     ),
+    image: Annotated[
+        str | None, typer.Option(help="The image that containers are made of, with --isolation docker.")
+    ] = None,
     verdict: VerdictOption = None,
     packages: PackagesOption = "",
     language: Annotated[
@@ -111,9 +115,12 @@ def judge(
 ) -> None:
     """Judge a solution against its tests, or a file of cases. The verdict is never an exit code of the solution's."""
     folders = language_folders(workspace)
+    if image is not None and isolation != "docker":
+        raise ConfigurationException("--image belongs to --isolation docker", subject="--image")
     settings = SandboxSettings(
         limits=_limits(wall_seconds, memory_bytes),
         isolation=isolation,
+        docker=DockerSettings() if image is None else DockerSettings(image=image),
         verdict=verdict or DEFAULT_VERDICT,
         packages=tuple(name for each in packages.split(",") if (name := each.strip())),
         url=sandbox_url,

@@ -48,11 +48,17 @@ def open_sandbox(  # noqa: PLR0913 - what a recipe says of it, and where it is o
             "sandbox", "token"
         )
     count = workers or usual_workers()
-    options: dict[str, Any] = {"limits": settings.limits, "verdict": settings.verdict, "packages": settings.packages}
+    options: dict[str, Any] = {
+        "limits": settings.limits,
+        "verdict": settings.verdict,
+        "packages": settings.packages,
+        "languages": languages,
+        "sessions": SessionKeeper(settings.sessions, clock or SystemClock()),
+    }
     if settings.isolation == "docker":
         if settings.require is not None and is_weaker("docker", settings.require):
             raise _refusal(settings.require, "is required", chosen="docker")
-        return DockerSandbox(count, settings.ceiling, docker=settings.docker, languages=languages, **options)
+        return DockerSandbox(count, settings.ceiling, docker=settings.docker, **options)
     wanted = settings.isolation
     kind = (
         next(kind for kind in STRONGEST_FIRST if kind != "docker" and _is_there(kind)) if wanted == "auto" else wanted
@@ -62,7 +68,6 @@ def open_sandbox(  # noqa: PLR0913 - what a recipe says of it, and where it is o
     if settings.require is not None and is_weaker(kind, settings.require):
         raise _refusal(settings.require, "is required", chosen=kind)
     form = best_form(kind)
-    options |= {"languages": languages, "sessions": SessionKeeper(settings.sessions, clock or SystemClock())}
     if form is None:
         return PortableSandbox(count, settings.ceiling, **options)
     return JailedSandbox(count, settings.ceiling, **options, form=form)

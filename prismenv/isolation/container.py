@@ -19,7 +19,7 @@ from typing import Any
 
 from prismenv.isolation.engine import Engine
 from prismenv.isolation.launch import Exit, HandedGuest
-from prismenv.isolation.processes import ProcessUse
+from prismenv.isolation.processes import ProcessUse, TaskUse
 from prismenv.words.errors import SandboxException
 from prismenv.words.limits import Limits
 
@@ -193,22 +193,55 @@ class Container:
             raise ContainerLostError(f"a run cannot be begun in the container: {error}") from error
         return self._runs
 
+    def send(self, word: str) -> None:
+        """Tell its first process something that it does not answer; nothing where it is gone."""
+        with contextlib.suppress(OSError, ContainerLostError):  # whoever waits for the run's end is told so
+            self._socket.send(word.encode())
+
     def kill(self) -> None:
         """Have the run killed, whatever it does."""
-        with contextlib.suppress(OSError, ContainerLostError):  # it is gone: whoever waits for its end is told so
-            self._socket.send(b"kill")
+        self.send("kill")
 
-    def uses(self) -> list[ProcessUse]:
+    def uses(self) -> list[TaskUse]:
         """What each process of the run uses now."""
-        self._socket.send(b"uses")
+        parts = [word.split(":") for word in self._answered("uses", "using")]
+        return [TaskUse(1, int(tasks), float(seconds), int(resident)) for seconds, resident, tasks in parts]
+
+    def cpu_seconds(self) -> float:
+        """CPU time that the first process of the run has used so far."""
+        return float(self._answered("cpu", "cpu")[0])
+
+    def folder(self) -> int:
+        """A descriptor of the folder that runs work in, which is the caller's to close. ContainerLostError."""
+        try:
+            self._socket.send(b"folder")
+            self._socket.settimeout(ANSWER_SECONDS)
+            data, received, _, _ = socket.recv_fds(self._socket, PACKET_BYTES, 1)
+        except OSError as error:
+            self.dead = True
+            raise ContainerLostError(f"it does not answer: {error}") from error
+        if data != b"folder" or len(received) != 1:
+            self.dead = True
+            for each in received:
+                os.close(each)
+            raise ContainerLostError("it did not show the folder that runs work in")
+        return received[0]
+
+    @property
+    def heard_end(self) -> bool:
+        """Whether the run's end was told while something else was asked."""
+        return bool(self._heard)
+
+    def _answered(self, question: str, word: str) -> list[str]:
+        """What it answers during a run; should that end meanwhile, this is kept."""
+        self._socket.send(question.encode())
         words = self.hear(ANSWER_SECONDS)
         if words[0] == "ended":
             self._heard = words
             words = self.hear(ANSWER_SECONDS)
-        if words[0] != "using":
-            raise ContainerLostError(f"it said {words[0]!r:.40} when asked what it uses")
-        pairs = [word.split(":") for word in words[1:]]
-        return [ProcessUse(float(seconds), int(resident)) for seconds, resident in pairs]
+        if words[0] != word:
+            raise ContainerLostError(f"it said {words[0]!r:.40} where {word!r} was to be")
+        return words[1:]
 
     def end_of(self, number: int, seconds: float) -> Exit | None:
         """How the run ended, None when it has not within `seconds`. ContainerLostError."""
@@ -221,8 +254,8 @@ class Container:
         if words[:2] != ["ended", str(number)]:
             self.dead = True
             raise ContainerLostError(" ".join(words[1:]) or f"it said {words[0]!r:.40} when a run was to end")
-        status, cpu_seconds, peak = int(words[2]), float(words[3]), int(words[4])
-        return Exit(status, cpu_seconds, peak)
+        status, cpu_seconds, peak, killed = int(words[2]), float(words[3]), int(words[4]), int(words[5])
+        return Exit(status, cpu_seconds, peak, killed_for="memory_bytes" if killed else None)
 
     def which(self, name: str) -> tuple[str, str] | None:
         """Where the image has a program, and where that leads to in the end. ContainerLostError."""
@@ -312,7 +345,7 @@ class ContainerGuest(HandedGuest):
         if self._exit is not None:
             return []
         try:
-            return self._container.uses()
+            return [ProcessUse(each.cpu_seconds, each.resident_bytes) for each in self._container.uses()]
         except (OSError, ContainerLostError):  # its end is told by the next look
             return []
 

@@ -3,12 +3,15 @@
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from prismenv.contracts.recipe import DockerSettings
 from prismenv.isolation.bundle import boot
 from prismenv.isolation.container import Container, ContainerDesign, ContainerGuest, ContainerLostError
+from prismenv.isolation.containersession import ContainerSession
 from prismenv.isolation.engine import Engine
+from prismenv.isolation.folder import remove_folder
 from prismenv.isolation.kit import LanguageKit, LanguageShelf
 from prismenv.isolation.language import SIDE_OF, Role, base_interpreter
 from prismenv.isolation.seccomp import filter_programs, load_profile
@@ -90,6 +93,19 @@ class ContainerShed:
             limits = phase.limits if role == "compile" and phase is not None else kit.limits
             self._workers[key] = ContainerWorker(self._engine, self._design(kit, role), self._place(), limits)
         return self._workers[key]
+
+    def session(self, kit: LanguageKit, limits: Limits) -> ContainerSession:
+        """A session in a new container. SandboxException when it cannot be begun."""
+        place = self._place()
+        design = replace(self._design(kit, "session"), file_bytes=limits.file_bytes + SPARE_BYTES)
+        container = Container(self._engine, design, place)
+        leave = partial(remove_folder, place)
+        try:
+            container.start(limits)
+        except SandboxException:
+            leave()
+            raise
+        return ContainerSession(container, limits, int(self._settings.user.partition(":")[0]), leave)
 
     def emptied(self) -> list[ContainerWorker]:
         """All that there are, for whoever closes them; there are none afterwards."""

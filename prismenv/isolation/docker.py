@@ -29,6 +29,7 @@ from prismenv.isolation.engine import Engine, socket_path
 from prismenv.isolation.kit import HARNESS, LanguageKit
 from prismenv.isolation.language import Role
 from prismenv.isolation.launch import Ending, StopSignal
+from prismenv.isolation.sessionkeeper import SessionKeeper, StartedSession
 from prismenv.isolation.supervisor import Supervisor
 from prismenv.isolation.toolchain import find_toolchain
 from prismenv.isolation.watched import Watched
@@ -60,6 +61,7 @@ class DockerSandbox(GuestSandbox):
         folder: Path | None = None,
         packages: Sequence[str] = (),
         languages: Sequence[Path] = (),
+        sessions: SessionKeeper | None = None,
     ) -> None:
         if packages:
             raise ConfigurationException(
@@ -67,7 +69,9 @@ class DockerSandbox(GuestSandbox):
                 subject=packages[0],
                 hint="Take sandbox.packages out, or use another isolation: full, unprivileged.",
             ).at("sandbox", "packages")
-        super().__init__(workers, ceiling, limits=limits, verdict=verdict, folder=folder, languages=languages)
+        super().__init__(
+            workers, ceiling, limits=limits, verdict=verdict, folder=folder, languages=languages, sessions=sessions
+        )
         settings = docker or DockerSettings()
         self._engine = Engine(socket_path(settings.socket, os.environ))
         self._shed = ContainerShed(self._engine, settings, self._shelf_of_languages, self._new_place)
@@ -86,6 +90,7 @@ class DockerSandbox(GuestSandbox):
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._sessions.close()
         workers = self._shed.emptied()
         self._idle.clear()
         self._kits.clear()
@@ -154,6 +159,10 @@ class DockerSandbox(GuestSandbox):
             return await use(number)
         finally:
             self._idle.append(number)
+
+    def _start_session(self, kit: LanguageKit, nonce: str, limits: Limits) -> StartedSession:
+        message = chunk({"nonce": nonce, "limits": limits.model_dump(), "marker": 0, "alone": True})
+        return StartedSession(self._shed.session(kit, limits), (kit.bundles["session"].chunk, message))
 
     def _run(
         self, number: int, kit: LanguageKit, calls: Sequence[GuestCall], limits: Limits, stop: StopSignal

@@ -11,10 +11,12 @@ All processes have the same user. This one cannot be traced, nor its memory read
 its own namespace kills the first process of it.
 
 Words in: `serve JSON` (command, with `{python}` for this interpreter, environment, filters), `kill`, `uses`, and `run
-NUMBER` with descriptors for 0, 1, 2 and maybe 3. Words out: `ready MAGIC VERSION PYTHON`, `using CPU:BYTES ...`,
-`ended NUMBER STATUS CPU_SECONDS PEAK_BYTES`, `broken WHY`. While there is no run: `which NAME`, answered by `found
-PATH REAL` or `found`, and `ask JSON` (a command of the image's own), answered by `said OUTPUT` or `unsaid WHY`. Paths
-and output are in hexadecimal.
+NUMBER` with descriptors for 0, 1, 2 and maybe 3. Words out: `ready MAGIC VERSION PYTHON`, `using CPU:BYTES:TASKS ...`,
+`ended NUMBER STATUS CPU_SECONDS PEAK_BYTES KILLED` (how many processes the kernel killed for want of memory), `broken
+WHY`. While there is no run: `which NAME`, answered by `found PATH REAL` or `found`, and `ask JSON` (a command of the
+image's own), answered by `said OUTPUT` or `unsaid WHY`. Paths and output are in hexadecimal. For runs that stay:
+`signal NUMBER` to the first process of the run, `pause` (that one stops, all others are killed), `cpu`, answered by
+`cpu SECONDS` of the first, and `folder`, answered by the same word with a descriptor of the folder that it works in.
 """
 
 import contextlib
@@ -30,6 +32,7 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from importlib.util import MAGIC_NUMBER
 from typing import Any, NoReturn
 
@@ -42,6 +45,8 @@ ASK_SECONDS = 20.0
 ROUNDS = 2000
 PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 4, 22, 2
 IPC_RMID = 0
+SCHEDULED = 2  # of the kernel's clocks of a process: the CPU time that it was given
+OUT_OF_MEMORY = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")  # groups of both kinds
 ABOVE = 64
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -61,6 +66,7 @@ class Agent:
         self._status = 0
         self._cpu_seconds = 0.0
         self._peak_bytes = 0
+        self._killed_before = 0
 
     def serve(self) -> NoReturn:
         """Until the parent goes."""
@@ -87,25 +93,43 @@ class Agent:
         if not data:
             os._exit(0)
         word, _, rest = data.decode().partition(" ")
+        self._heed(word, rest, descriptors)
+        for each in descriptors:
+            os.close(each)
+
+    def _heed(self, word: str, rest: str, descriptors: list[int]) -> None:
         if word == "serve":
             told = json.loads(rest)
             self._command = [sys.executable if each == "{python}" else each for each in told["command"]]
             self._environment, self._filters = told["environment"], [*map(bytes.fromhex, told["filters"])]
         elif word == "run":
             self._start(int(rest), descriptors)
-        elif word == "kill" and self._main:
-            self._end()
-        elif word == "uses":
-            self._say(" ".join(["using", *_uses()]))
         elif word == "which":
             self._say(" ".join(["found", *(os.fsencode(each).hex() for each in _which(rest))]))
         elif word == "ask":
             self._say(_answer(json.loads(rest)))
-        for each in descriptors:
-            os.close(each)
+        else:
+            self._heed_of_run(word, rest)
+
+    def _heed_of_run(self, word: str, rest: str) -> None:
+        if word == "uses":
+            self._say(" ".join(["using", *_uses()]))
+        elif word == "cpu":
+            self._say(f"cpu {_cpu_seconds(self._main):.9f}")
+        elif word == "folder":
+            self._hand_folder()
+        elif not self._main:  # it has ended, and that was told
+            return
+        elif word == "kill":
+            self._end()
+        elif word == "signal":
+            os.kill(self._main, int(rest))
+        elif word == "pause":
+            self._pause()
 
     def _start(self, number: int, descriptors: list[int]) -> None:
         self._number, self._status, self._cpu_seconds, self._peak_bytes = number, -signal.SIGKILL, 0.0, 0
+        self._killed_before = _killed_for_memory()
         self._main = os.fork()
         if self._main == 0:
             try:
@@ -170,7 +194,30 @@ class Agent:
             _empty()
         except (OSError, OverflowError) as error:
             self._give_up(f"what a run wrote could not be removed: {error}")
-        self._say(f"ended {self._number} {self._status} {self._cpu_seconds:.6f} {self._peak_bytes}")
+        killed = _killed_for_memory() - self._killed_before
+        self._say(f"ended {self._number} {self._status} {self._cpu_seconds:.6f} {self._peak_bytes} {killed}")
+
+    def _pause(self) -> None:
+        """Stop the first process of the run, which has the others killed: nothing of it goes on between two calls."""
+        os.kill(self._main, signal.SIGSTOP)
+        for attempt in range(ROUNDS):
+            others = [each for each in _alive() if each != self._main]
+            if not others:
+                return
+            for each in others:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGKILL)
+            time.sleep(0.0002 * min(attempt, 25))
+        self._give_up("processes of a run could not be killed")
+
+    def _hand_folder(self) -> None:
+        folder = os.open(PLACES[0], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            socket.send_fds(self._control, [b"folder"], [folder])
+        except OSError:
+            os._exit(0)
+        finally:
+            os.close(folder)
 
     def _all_gone(self, main: int) -> bool:
         with contextlib.suppress(ChildProcessError):
@@ -207,9 +254,8 @@ def _read(path: str) -> bytes:
         posix.close(descriptor)
 
 
-def _uses() -> list[str]:
-    """What each process of the run uses: ticks of CPU time, and resident bytes."""
-    found = []
+def _living() -> Iterator[tuple[int, list[bytes]]]:
+    """Each process of the run that lives: its number, and what the kernel tells of it, from its state on."""
     for name in posix.listdir("/proc"):
         if not name.isdecimal() or name == "1":
             continue
@@ -218,9 +264,39 @@ def _uses() -> list[str]:
         except OSError:
             continue
         if fields and fields[0] not in (b"Z", b"X"):
-            ticks = sum(int(value) for value in fields[11:15])
-            found.append(f"{ticks / TICKS:.2f}:{int(fields[21]) * PAGE_BYTES}")
+            yield int(name), fields
+
+
+def _alive() -> list[int]:
+    return [number for number, _ in _living()]
+
+
+def _uses() -> list[str]:
+    """What each process of the run uses: seconds of CPU time, resident bytes, and threads."""
+    found = []
+    for _, fields in _living():
+        ticks = sum(int(value) for value in fields[11:15])
+        found.append(f"{ticks / TICKS:.2f}:{int(fields[21]) * PAGE_BYTES}:{int(fields[17])}")
     return found[:MOST_TOLD]
+
+
+def _cpu_seconds(process: int) -> float:
+    """CPU time of one process; 0.0 when it has ended."""
+    try:
+        return time.clock_gettime((~process << 3) | SCHEDULED)
+    except OSError:
+        return 0.0
+
+
+def _killed_for_memory() -> int:
+    """How many processes of this container the kernel has killed for want of memory; 0 where it does not tell."""
+    for path in OUT_OF_MEMORY:
+        try:
+            lines = _read(path).split(b"\n")
+        except OSError:
+            continue
+        return sum(int(line.split()[1]) for line in lines if line.startswith(b"oom_kill "))
+    return 0
 
 
 def _which(name: str) -> list[str]:

@@ -43,8 +43,9 @@ Told = tuple[str, "str | None", "list[Any] | None"]
 class Session:
     """Serves calls on `channel` until the parent is gone."""
 
-    def __init__(self, channel: int, nonce: str) -> None:
+    def __init__(self, channel: int, nonce: str, *, alone: bool) -> None:
         self._channel = channel
+        self._alone = alone  # whether all other processes that it sees are of its own making
         self._nonce = nonce
         self._owner = getpid()
         self._running = False
@@ -62,7 +63,7 @@ class Session:
             if getpid() != self._owner:
                 _exit(0)  # a process that the code forked came back here: it has nothing to say
             self._flush()
-            if self._owner == FIRST_PROCESS:
+            if self._alone:
                 end_children()
             self._say("done", number, outcome, result, error)
 
@@ -160,7 +161,7 @@ def encoded(value: Any) -> str:
 
 
 def end_children() -> None:
-    """End every other process of this namespace. Only for its first process: elsewhere it would reach others."""
+    """End every other process of this namespace, which all have to be of this session's making."""
     try:
         waitpid(-1, WNOHANG)
         kill(-1, SIGKILL)
@@ -186,4 +187,5 @@ def main(payload: dict[str, Any], _load: Callable[[str], ModuleType]) -> None:
     lower(RLIMIT_NOFILE, OPEN_FILES)
     limit_memory(limits["memory_bytes"])
     offer_exit()
-    Session(channel, payload["nonce"]).serve()
+    alone = getpid() == FIRST_PROCESS or payload.get("alone", False)
+    Session(channel, payload["nonce"], alone=alone).serve()

@@ -88,7 +88,7 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
 
 
 def test_a_run_is_begun_and_its_end_is_told(opened: Opened) -> None:
-    container, _ = opened({"run": "ended 1 3 0.25 4096", "uses": "using 0.5:100 0.25:200"})
+    container, _ = opened({"run": "ended 1 3 0.25 4096 0", "uses": "using 0.5:100:1 0.25:200:3"})
     guest = ContainerGuest(container, LIMITS, None, streams_apart=True)
     done = guest.finish()
     assert (done.status, done.cpu_seconds, done.peak_memory_bytes) == (3, 0.25, 4096)
@@ -97,7 +97,7 @@ def test_a_run_is_begun_and_its_end_is_told(opened: Opened) -> None:
 
 
 def test_what_a_run_uses_is_asked_for_and_an_end_in_between_is_kept(opened: Opened) -> None:
-    container, _ = opened({"uses": "using 0.5:100 0.25:200", "kill": "ended 1 -9 0.5 1"})
+    container, _ = opened({"uses": "using 0.5:100:1 0.25:200:3", "kill": "ended 1 -9 0.5 1 0"})
     guest = ContainerGuest(container, LIMITS, None, streams_apart=False)
     assert [(use.cpu_seconds, use.resident_bytes) for use in guest.uses()] == [(0.5, 100), (0.25, 200)]
     assert not guest.has_ended()
@@ -113,7 +113,7 @@ def test_what_a_run_uses_is_asked_for_and_an_end_in_between_is_kept(opened: Open
         (None, True, -9, "memory_bytes"),
         ("broken processes of a run could not be killed", False, None, None),
         ("nonsense", False, None, None),
-        ("ended 7 0 0.1 1", False, None, None),
+        ("ended 7 0 0.1 1 0", False, None, None),
     ],
 )
 def test_a_container_that_goes_or_raves_in_a_run_is_nobodys_fault_but_for_want_of_memory(

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from prismenv.isolation.blocking import BlockingSandbox, BlockingSession
+from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.kinds import FORMS, problem_of
 from prismenv.isolation.processes import descendants, use_of
 from prismenv.words.coderesult import CodeResult
@@ -23,9 +24,6 @@ from prismenv.words.limits import Limits
 ALL = ["portable", *FORMS]
 JAILED = list(FORMS)
 SMALL = Limits(wall_seconds=20, cpu_seconds=10, memory_bytes=96 * 2**20, output_bytes=50_000, processes=8)
-CRASHED = frozenset({"crashed"})
-ANY_END = frozenset({"crashed", "exited", "timed_out", "out_of_memory", "process_limit", "raised", "output_limit"})
-
 # The code finds the harness that runs it, and its Session.
 HARNESS = """
 import sys
@@ -38,132 +36,26 @@ while frame is not None:
 """
 
 
-@dataclass(frozen=True)
-class Attack:
-    """Code, the outcomes that hold it, whether its session is over then (None: either), and where it can be tried."""
-
-    name: str
-    code: str
-    outcomes: frozenset[str]
-    ended: bool | None = None
-    forms: tuple[str, ...] = tuple(ALL)
-    wall_seconds: float | None = None
+ATTACKS: list[dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parents[1] / "attacks" / "sessions.yaml").read_text(encoding="utf-8")
+)
 
 
-ATTACKS = [
-    Attack("fork bomb", "import os\nwhile True: os.fork()", ANY_END, forms=("full", "userns", "alone")),
-    Attack(
-        "fork bomb that catches all errors",
-        "import os\nwhile True:\n    try: os.fork()\n    except BaseException: pass",
-        ANY_END - {"raised"},
-        True,
-        ("full", "userns"),
-        2.0,
-    ),
-    Attack(
-        "thread bomb",
-        "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
-        ANY_END,
-    ),
-    Attack("memory, bit by bit", "kept = []\nwhile True: kept.append(bytearray(2**20))", ANY_END),
-    Attack(
-        "memory of many processes",
-        "import os, time\nfor _ in range(6):\n    if not os.fork():\n        kept = bytearray(b'x' * (70 * 2**20))\n"
-        "        time.sleep(60)\ntime.sleep(60)",
-        frozenset({"out_of_memory"}),
-        True,
-        ("full", "userns"),
-    ),
-    Attack(
-        "output from a thread, for ever",
-        "import threading, time\ndef flood():\n    while True: print('x' * 5000, flush=True)\n"
-        "threading.Thread(target=flood, daemon=True).start()\ntime.sleep(60)",
-        frozenset({"output_limit"}),
-        False,
-    ),
-    Attack(
-        "output to a descriptor", "import os\nwhile True: os.write(2, b'x' * 4096)", frozenset({"output_limit"}), False
-    ),
-    Attack("closes everything", "import os\nos.closerange(0, 4096)", frozenset({"crashed", "exited"}), True),
-    Attack(
-        "writes everywhere",
-        "import os\nfor each in range(3, 1024):\n    try: os.write(each, b'\\xff' * 4096)\n    except OSError: pass",
-        CRASHED,
-        True,
-    ),
-    # The parent may have taken the first answer before the second one is there: then that breaks the next call.
-    Attack(
-        "answers twice",
-        HARNESS + "harness._say('done', 1, 'finished', repr('forged'), None)",
-        frozenset({"crashed", "finished"}),
-    ),
-    Attack(
-        "answers another call", HARNESS + "harness._say('done', 9, 'finished', None, None)", CRASHED, True
-    ),
-    Attack("answers with another word", HARNESS + "harness._say('ready')", CRASHED, True),
-    Attack("answers in another shape", HARNESS + "harness._say('done', 1, 'passed', [1], [])", CRASHED, True),
-    Attack(
-        "announces a frame of 4 GB",
-        HARNESS + "import os\nos.write(harness._channel, b'\\xff\\xff\\xff\\xff' + b'x' * 4096)",
-        CRASHED,
-        True,
-    ),
-    Attack(
-        "says a deep value",
-        HARNESS + "import os\nbody = harness._nonce.encode() + b'[' * 200000\n"
-        "os.write(harness._channel, len(body).to_bytes(4, 'big') + body)",
-        CRASHED,
-        True,
-    ),
-    Attack("takes the harness for its own", HARNESS + "harness._say = None", frozenset({"exited", "crashed"}), True),
-    Attack("a result without end", "class R:\n    def __repr__(self):\n        while True: pass\nR()",
-           frozenset({"timed_out"}), False, wall_seconds=0.5),
-    Attack("a huge result", "'x' * (30 * 2**20)", frozenset({"finished"}), False),
-    Attack("ends itself", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\nimport ctypes\nctypes.string_at(0)",
-           CRASHED, True),
-    Attack("crashes", "import ctypes\nctypes.string_at(0)", CRASHED, True),
-    Attack("stops itself", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\nwhile True: pass",
-           frozenset({"timed_out"}), wall_seconds=0.5),
-    Attack("blocks the interrupt",
-           "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: time.sleep(1)",
-           frozenset({"timed_out"}), True, wall_seconds=0.3),
-    Attack("catches the interrupt again and again",
-           "import time\nwhile True:\n    try: time.sleep(1)\n    except BaseException: pass",
-           frozenset({"timed_out"}), True, wall_seconds=0.3),
-    Attack("a profiler that fails later", "import sys\nsys.setprofile(lambda *_: 1 / 0)", ANY_END | {"finished"}),
-    Attack("endless recursion", "import sys\nsys.setrecursionlimit(10**9)\ndef f(): return f()\nf()", ANY_END),
-    Attack("a lying module", "import traceback as t\nt.format_exception = 0\n0 / 0", frozenset({"raised"}), False),
-]  # fmt: skip
-
-
-def cases() -> list[object]:
-    return [pytest.param(attack, form, id=f"{attack.name}-{form}") for attack in ATTACKS for form in attack.forms]
-
-
-@pytest.mark.parametrize(("attack", "form"), cases())
+@pytest.mark.parametrize(
+    ("attack", "form"),
+    [
+        pytest.param(attack, form, id=f"{attack['name']}-{form}")
+        for attack in ATTACKS
+        for form in attack.get("forms", ALL)
+    ],
+)
 def test_an_attack_in_a_session_is_held(
-    attack: Attack, form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+    attack: dict[str, Any],
+    form: str,
+    warm_sandbox: Callable[[str], BlockingSandbox],
+    hold_in_session: Callable[[BlockingSandbox, dict[str, Any]], None],
 ) -> None:
-    box = warm_sandbox(form)
-    with box.open(limits=SMALL) as session, box.open(limits=SMALL) as neighbour:
-        neighbour.execute("kept = 1")
-        done = session.execute(attack.code, wall_seconds=attack.wall_seconds)
-        assert done.outcome in attack.outcomes, done
-        assert attack.ended in (None, done.session_ended), done
-        assert (session.ended is not None) == done.session_ended
-        assert len(done.stdout) + len(done.stderr) <= SMALL.output_bytes
-        assert len(done.result or "") <= 200_100
-        assert neighbour.execute("kept").result == "1"
-        if not done.session_ended:
-            assert_usable_or_ended(session)
-    with box.open(limits=SMALL) as after:
-        assert after.execute("6 * 7").result == "42"
-
-
-def assert_usable_or_ended(session: BlockingSession) -> None:
-    done = session.execute("'still ' + 'here'", wall_seconds=5)
-    flooded = done.outcome == "output_limit"  # by a thread of the call before
-    assert done.session_ended or flooded or done.result == "'still here'", done
+    hold_in_session(warm_sandbox(form), attack)
 
 
 @pytest.mark.parametrize("form", ["full", "userns"])

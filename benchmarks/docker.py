@@ -3,7 +3,8 @@
     python benchmarks/docker.py --image IMAGE [--socket SOCKET] [--runs N] [--rounds N]
 
 Prints one JSON document: medians of milliseconds for `docker exec IMAGE python3 -c pass` in a container that runs, and
-for a program and a judged solution of 5 tests, split and shared, in the containers of `isolation: docker`.
+for a program and a judged solution of 5 tests, split and shared, in the containers of `isolation: docker`; for a call
+in an open session of them, and for opening and closing one.
 """
 
 import argparse
@@ -42,19 +43,21 @@ def measure(image: str, socket: str, runs: int, rounds: int) -> dict[str, Any]:
     told: dict[str, list[float]] = {}
     try:
         where = {"image": image, "socket": socket}
-        with BlockingSandbox(Sandbox(isolation="docker", workers=1, docker=where)) as box:
+        with BlockingSandbox(Sandbox(isolation="docker", workers=1, docker=where)) as box, box.open() as session:
             works: dict[str, Callable[[], object]] = {
                 "docker_exec_ms": lambda: exec_once(docker, container),
                 "program_ms": lambda: box.run("pass"),
                 "judged_split_ms": lambda: box.judge(SOLUTION, TESTS, verdict="split"),
                 "judged_shared_ms": lambda: box.judge(SOLUTION, TESTS, verdict="shared"),
+                "session_call_ms": lambda: session.execute("1"),
+                "session_ms": lambda: box.open().close(),
             }
             for _ in range(rounds):
                 for name, work in works.items():
                     told.setdefault(name, []).append(median_ms(work, runs))
     finally:
         subprocess.run([*docker, "rm", "-f", container], check=True, capture_output=True)
-    found = {name: round(statistics.median(values), 1) for name, values in told.items()}
+    found = {name: round(statistics.median(values), 2) for name, values in told.items()}
     return {"load": os.getloadavg()[0], **found}
 
 

@@ -29,6 +29,7 @@ Examples:
   prismenv doctor --attack
   prismenv doctor --attack --class "raw frames" --isolation unprivileged
   prismenv doctor --attack --verdict shared --json
+  prismenv doctor --attack --language rust
 """
 
 
@@ -40,6 +41,9 @@ def doctor(
         bool, typer.Option("--attack", help="Run the attack suite against the sandbox; it takes minutes.")
     ] = False,
     group: Annotated[str | None, typer.Option("--class", help="Only attacks of this class.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Only attacks in this language: python, javascript, c, ...")
+    ] = None,
     isolation: Annotated[
         IsolationChoice | None, typer.Option(help="The isolation to attack; default: the strongest there is.")
     ] = None,
@@ -47,10 +51,10 @@ def doctor(
 ) -> None:
     """Check Python, workspaces, plugins, sandbox, store and disk; with --attack, attack the sandbox instead."""
     if attack:
-        options = SiegeOptions(group, isolation or "auto", verdict or DEFAULT_VERDICT, as_json)
+        options = SiegeOptions(group, language, isolation or "auto", verdict or DEFAULT_VERDICT, as_json)
         raise typer.Exit(anyio.run(besiege, options))
-    if (group, isolation, verdict) != (None, None, None):
-        raise ConfigurationException("--class, --isolation and --verdict belong to --attack")
+    if any(each is not None for each in (group, language, isolation, verdict)):
+        raise ConfigurationException("--class, --language, --isolation and --verdict belong to --attack")
     workspaces = workspaces_of(workspace)
     with redirect_stdout(sys.stderr):  # what a plugin prints when it is loaded is no part of the answer
         checks = anyio.run(check_up, workspaces, located(store, workspaces))

@@ -66,6 +66,11 @@ VerdictOption = Annotated[
         " that are a program of another language than Python."
     ),
 ]
+IsolationOption = Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")]
+ImageOption = Annotated[str | None, typer.Option(help="What containers are made of, with --isolation docker.")]
+LanguageOption = Annotated[
+    str | None, typer.Option(help="The solution's language; default: by its file's extension, else python.")
+]
 PackagesOption = Annotated[
     str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
 ]
@@ -97,17 +102,11 @@ def judge(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Cases judged at once; default: one a processor, 16 of a service.")
     ] = None,
-    isolation: Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")] = (
-        "auto"
-    ),
-    image: Annotated[
-        str | None, typer.Option(help="The image that containers are made of, with --isolation docker.")
-    ] = None,
+    isolation: IsolationOption = "auto",
+    image: ImageOption = None,
     verdict: VerdictOption = None,
     packages: PackagesOption = "",
-    language: Annotated[
-        str | None, typer.Option(help="The solution's language; default: by its file's extension, else python.")
-    ] = None,
+    language: LanguageOption = None,
     workspace: LanguagesOption = None,
     sandbox_url: UrlOption = None,
     sandbox_token_variable: TokenVariableOption = None,

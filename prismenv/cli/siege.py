@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from prismenv.cli.drawing import console, table
 from prismenv.cli.output import print_error, print_json
 from prismenv.contracts.recipe import IsolationChoice, SandboxSettings
-from prismenv.engine.attacking import Siege, Status, Tried, attack_sandbox, choose_attacks
+from prismenv.engine.attacking import AnyAttack, Siege, Status, Tried, attack_sandbox, choose_attacks
 from prismenv.isolation.attacks import Attack
 from prismenv.words.verdict import VerdictMode
 
@@ -21,9 +21,10 @@ STATUSES: tuple[Status, ...] = ("held", "not held", "left out")
 
 @dataclass(frozen=True, slots=True)
 class SiegeOptions:
-    """What the command line asks for. `group` None: attacks of every class."""
+    """What the command line asks for. `group`, `language` None: attacks of every class, in all languages."""
 
     group: str | None
+    language: str | None
     isolation: IsolationChoice
     mode: VerdictMode
     as_json: bool
@@ -31,7 +32,7 @@ class SiegeOptions:
 
 async def besiege(options: SiegeOptions) -> int:
     """Run the suite, show what came of it, give the exit code."""
-    attacks = choose_attacks(options.group)
+    attacks = choose_attacks(options.group, options.language)
     with _Progress(attacks) as progress:
         settings = SandboxSettings(isolation=options.isolation)
         siege = await attack_sandbox(settings, options.mode, attacks, progress.told)
@@ -45,7 +46,7 @@ async def besiege(options: SiegeOptions) -> int:
 class _Progress:
     """A bar on a terminal, lines elsewhere; on standard error."""
 
-    def __init__(self, attacks: Sequence[Attack]) -> None:
+    def __init__(self, attacks: Sequence[AnyAttack]) -> None:
         self._total = len(attacks)
         self._done = 0
         columns = (TextColumn("attacks"), BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}"))
@@ -64,9 +65,14 @@ class _Progress:
         self._done += 1
         self._bar.update(self._task, completed=self._done, description=tried.attack.group)
         if tried.status == "not held":
-            print_error(f"not held: {tried.attack.group}: {tried.attack.name}: {tried.detail}")
+            print_error(f"not held: {_named(tried.attack)}: {tried.detail}")
         if self._bar.disable and (self._done % LINE_EVERY == 0 or self._done == self._total):
             print_error(f"{self._done} of {self._total} attacks")
+
+
+def _named(attack: AnyAttack) -> str:
+    language = "" if isinstance(attack, Attack) else f"{attack.language}: "
+    return f"{attack.group}: {language}{attack.name}"
 
 
 def _counts(tried: Sequence[Tried]) -> dict[Status, int]:
@@ -86,6 +92,7 @@ def _document(siege: Siege) -> dict[str, Any]:
         "attacks": [
             {
                 "class": each.attack.group,
+                "language": each.attack.language,
                 "name": each.attack.name,
                 "status": each.status.replace(" ", "_"),
                 "detail": each.detail,
@@ -102,9 +109,13 @@ def _show(siege: Siege) -> None:
         reasons = dict.fromkeys(each.detail for each in tried if each.status == "left out")
         rows.append((group, *_counts(tried).values(), "; ".join(reasons)))
     screen.draw(table("attacks", ("class", *STATUSES, "why it was left out"), rows, numeric=STATUSES))
-    broken = [(each.attack.group, each.attack.name, each.detail) for each in siege.tried if each.status == "not held"]
+    broken = [
+        (each.attack.group, each.attack.language, each.attack.name, each.detail)
+        for each in siege.tried
+        if each.status == "not held"
+    ]
     if broken:
-        screen.draw(table("not held", ("class", "attack", "found"), broken))
+        screen.draw(table("not held", ("class", "language", "attack", "found"), broken))
     counts = _counts(siege.tried)
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
     place = f"isolation {siege.isolation} ({siege.form}), verdict {siege.mode}"

@@ -11,19 +11,22 @@ from prismenv.isolation.attacks import Attack, filled, load_attacks
 from prismenv.isolation.baits import Baits, laid_baits, processes_with
 from prismenv.isolation.choice import open_sandbox
 from prismenv.isolation.kinds import best_form
+from prismenv.isolation.programattacks import ProgramAttack, load_program_attacks
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.nearness import did_you_mean
 from prismenv.words.verdict import Isolation, Verdict, VerdictMode
 
+AnyAttack = Attack | ProgramAttack
 Status = Literal["held", "not held", "left out"]
 NO_BAITS = Baits({})
+UNUSABLE = ("tool_missing", "isolation_unavailable")  # why a language may be left out, in codes of errors
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of one attack. `detail` is the verdict that it got, or why it was left out."""
+    """What became of one attack. `detail` is the verdict that it got, how it ended, or why it was left out."""
 
-    attack: Attack
+    attack: AnyAttack
     status: Status
     detail: str
 
@@ -50,22 +53,33 @@ class Siege:
         return found
 
 
-def choose_attacks(group: str | None) -> list[Attack]:
-    """The harm and the forging attacks, of one class or of all for None. Raises ConfigurationException."""
-    attacks = load_attacks("harm", "forge")
-    groups = list(dict.fromkeys(attack.group for attack in attacks))
+def choose_attacks(group: str | None, language: str | None = None) -> list[AnyAttack]:
+    """The harm and the forging attacks, of one class and in one language, or all for None.
+
+    Raises ConfigurationException, where there is none, too.
+    """
+    attacks: list[AnyAttack] = [*load_attacks("harm", "forge"), *load_program_attacks()]
+    languages = list(dict.fromkeys(attack.language for attack in attacks))
+    chosen = [attack for attack in attacks if language in (None, attack.language)]
+    if not chosen:
+        raise _none_of("language", "attacks in", language or "", languages)
+    groups = list(dict.fromkeys(attack.group for attack in chosen))
     if group is not None and group not in groups:
-        raise ConfigurationException(
-            f"there is no class of attacks {group!r}{did_you_mean(group, groups)}",
-            code="unknown_class",
-            subject=group,
-            hint=f"There are: {', '.join(groups)}.",
-        )
-    return [attack for attack in attacks if group in (None, attack.group)]
+        raise _none_of("class", "class of attacks", group, groups)
+    return [attack for attack in chosen if group in (None, attack.group)]
+
+
+def _none_of(what: str, said: str, name: str, known: Sequence[str]) -> ConfigurationException:
+    return ConfigurationException(
+        f"there {'are' if what == 'language' else 'is'} no {said} {name!r}{did_you_mean(name, known)}",
+        code=f"unknown_{what}",
+        subject=name,
+        hint=f"There are: {', '.join(known)}.",
+    )
 
 
 async def attack_sandbox(
-    settings: SandboxSettings, mode: VerdictMode, attacks: Sequence[Attack], tell: Callable[[Tried], None]
+    settings: SandboxSettings, mode: VerdictMode, attacks: Sequence[AnyAttack], tell: Callable[[Tried], None]
 ) -> Siege:
     """Try the attacks one after the other; `tell` is called after each.
 
@@ -76,11 +90,15 @@ async def attack_sandbox(
     async with open_sandbox(settings, 1) as sandbox:
         form = best_form(sandbox.isolation) or sandbox.isolation
         with ExitStack() as stack:
-            harms = any(attack.family == "harm" and not attack.why_not(form, mode) for attack in attacks)
+            harms = any(_harms(attack) and not _why_not(attack, form, mode) for attack in attacks)
             baits = stack.enter_context(laid_baits()) if harms else NO_BAITS
             for attack in attacks:
-                reason = attack.why_not(form, mode)
-                result = Tried(attack, "left out", reason) if reason else await _try(sandbox, attack, form, mode, baits)
+                if reason := _why_not(attack, form, mode):
+                    result = Tried(attack, "left out", reason)
+                elif isinstance(attack, ProgramAttack):
+                    result = await _try_program(sandbox, attack, baits)
+                else:
+                    result = await _try(sandbox, attack, form, mode, baits)
                 tried.append(result)
                 tell(result)
     return Siege(sandbox.isolation, form, mode, tuple(tried))
@@ -94,10 +112,35 @@ async def _try(sandbox: Sandbox, attack: Attack, form: str, mode: VerdictMode, b
         detail = _words(verdict)
         if not attack.is_held(verdict, form):
             return Tried(attack, "not held", detail)
+    return _after(attack, detail, baits)
+
+
+async def _try_program(sandbox: Sandbox, attack: ProgramAttack, baits: Baits) -> Tried:
+    try:
+        source, limits = attack.source(baits.words), attack.allowed()
+        done = await sandbox.run(source, language=attack.language, limits=limits)
+    except ConfigurationException as error:
+        if error.code not in UNUSABLE:
+            raise
+        return Tried(attack, "left out", error.message)
+    detail = f"{done.outcome}: {done.message or ' '.join(done.stdout.split())[:200]}".removesuffix(": ")
+    return _after(attack, detail, baits) if attack.is_held(done) else Tried(attack, "not held", detail)
+
+
+def _after(attack: AnyAttack, detail: str, baits: Baits) -> Tried:
+    """What became of one whose end was as it may be: whether it left anything behind, or took anything."""
     damage = baits.damage() if baits.words else ""
     if attack.survivor is not None and processes_with(filled(attack.survivor, baits.words)):
         damage = "a process outlived its run"
     return Tried(attack, "not held", damage) if damage else Tried(attack, "held", detail)
+
+
+def _harms(attack: AnyAttack) -> bool:
+    return isinstance(attack, ProgramAttack) or attack.family == "harm"
+
+
+def _why_not(attack: AnyAttack, form: str, mode: VerdictMode) -> str:
+    return attack.why_not(form) if isinstance(attack, ProgramAttack) else attack.why_not(form, mode)
 
 
 def _words(verdict: Verdict) -> str:

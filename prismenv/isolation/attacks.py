@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from prismenv.finding.folders import builtin_workspace
 from prismenv.finding.yamlfile import load_yaml, validate
+from prismenv.isolation.kit import HARNESS
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.fileset import FileSet
 from prismenv.words.limits import Limits
@@ -24,6 +25,7 @@ from prismenv.words.verdict import Fault, Outcome, Verdict, VerdictMode
 
 Family = Literal["harm", "forge", "legit"]
 CALLS_MACHINE = "x86_64"  # whose system calls calls.yaml numbers
+NOT_PORTABLE = "portable isolation does not hold it, and this machine is not to be harmed"
 HARM_SUITE = "def test_held():\n    harm = attack()\n    assert not harm, harm\n"
 CALL = """
 import ctypes, errno
@@ -87,6 +89,11 @@ class Attack(FrozenModel):
             FileSet(files=self.files, entry=self.entry)
         return self
 
+    @property
+    def language(self) -> str:
+        """What it is written in."""
+        return HARNESS
+
     def source(self, words: Mapping[str, str]) -> str | FileSet:
         """The solution to judge, @WORDS@ filled in."""
         if self.files is not None:
@@ -120,7 +127,7 @@ class Attack(FrozenModel):
         if self.call is not None and os.uname().machine != CALLS_MACHINE:
             return f"the numbers of its system calls are those of {CALLS_MACHINE}"
         if form == "portable" and self.family == "harm":
-            return "portable isolation does not hold it, and this machine is not to be harmed"
+            return NOT_PORTABLE
         if form == "portable" and not self.portable:
             return "portable isolation does not promise to hold it"
         if mode == "shared" and self.family == "forge" and not self.shared:

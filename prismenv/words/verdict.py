@@ -21,6 +21,7 @@ Outcome = Literal[
     "infrastructure_error",
 ]
 CaseOutcome = Literal["passed", "failed", "errored", "skipped", "timed_out", "argument_rewritten"]
+ExecutionOutcome = Literal["exited", "timed_out", "out_of_memory", "output_limit", "crashed", "infrastructure_error"]
 Fault = Literal["none", "candidate", "tests", "environment", "infrastructure"]
 Isolation = Literal["full", "unprivileged", "docker", "portable"]
 VerdictMode = Literal["split", "shared"]
@@ -75,7 +76,7 @@ class Execution(FrozenModel):
     `exit_code` is None when the program was killed; `outcome` then says by what.
     """
 
-    outcome: Literal["exited", "timed_out", "out_of_memory", "output_limit", "crashed", "infrastructure_error"]
+    outcome: ExecutionOutcome
     exit_code: int | None
     stdout: str = ""
     stderr: str = ""

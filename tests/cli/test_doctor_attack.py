@@ -59,6 +59,26 @@ def test_harm_is_held_and_counted_by_class(shell: Any) -> None:
     assert f"{len(found['attacks'])} of {len(found['attacks'])} attacks" in answer.err
 
 
+def test_programs_in_another_language_are_tried_where_its_tools_are(shell: Any) -> None:
+    answer = shell("doctor", "--attack", "--language", "bash", "--json")
+    assert answer.code == 0, answer.out + answer.err
+    found = answer.json
+    assert {each["language"] for each in found["attacks"]} == {"bash"}
+    assert {"exhausting", "network", "reading", "writing", "processes"} <= {each["class"] for each in found["classes"]}
+    if found["isolation"] != "portable":
+        assert {each["status"] for each in found["attacks"]} <= {"held", "left_out"}
+
+
+def test_a_language_without_tools_is_left_out_by_name(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prismenv", "doctor", "--attack", "--language", "rust", "--class", "network"],
+        cwd=tmp_path, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 held, 0 not held, 1 left out" in done.stdout
+    assert "rust cannot be used here: rustc" in " ".join(done.stdout.split()) or "portable" in done.stdout
+
+
 def test_the_table_says_what_was_left_out_and_why(shell: Any) -> None:
     answer = shell("doctor", "--attack", "--class", "rewriting", "--verdict", "shared", "--isolation", "portable")
     assert answer.code == 0, answer.out + answer.err
@@ -87,6 +107,8 @@ def test_an_attack_that_is_not_held_is_named_and_gives_exit_code_one(installed: 
     ("words", "said"),
     [
         (["--attack", "--class", "netwrok"], "did you mean 'network'?"),
+        (["--attack", "--language", "rusty"], "did you mean 'rust'?"),
+        (["--language", "rust"], "belong to --attack"),
         (["--class", "network"], "belong to --attack"),
         (["--verdict", "split"], "belong to --attack"),
         (["--attack", "--isolation", "none"], "none"),

@@ -2,23 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from prismenv import BlockingSandbox, ConfigurationException, Limits, Sandbox, SandboxException
+from prismenv import BlockingSandbox, ConfigurationException, Sandbox, SandboxException
 from prismenv.isolation.attacks import filled
-from prismenv.isolation.baits import Baits, laid_baits
+from prismenv.isolation.baits import Baits, laid_baits, processes_with
+from prismenv.isolation.programattacks import ProgramAttack, load_program_attacks
 
 CASES = "cases:\n- {stdin: '1 2 3', stdout: '6'}\n- {stdin: '3 4', stdout: '7'}\n"
 TESTS = Path(__file__).parents[1]
 PROGRAMS: dict[str, dict[str, str]] = yaml.safe_load(
     (TESTS / "isolation" / "languages" / "cases.yaml").read_text(encoding="utf-8")
 )
-ATTACKS: list[dict[str, Any]] = yaml.safe_load((TESTS / "attacks" / "programs.yaml").read_text(encoding="utf-8"))
 TRIED = ("bash", "javascript", "c", "cpp")
-ENDS = ("exited", "timed_out", "out_of_memory", "output_limit", "crashed")
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +59,23 @@ def baits() -> Iterator[Baits]:
 
 
 @pytest.mark.parametrize(
-    ("attack", "language"),
+    "attack",
     [
-        pytest.param(attack, language, id=f"{language}: {attack['class']}: {attack['name']}")
-        for attack in ATTACKS
-        for language in attack["languages"]
-        if language in TRIED
+        pytest.param(attack, id=f"{attack.language}: {attack.group}: {attack.name}")
+        for attack in load_program_attacks()
+        if attack.language in TRIED
     ],
 )
 def test_an_attack_by_a_program_is_held(
-    attack: dict[str, Any], language: str, box: BlockingSandbox, usable: Callable[[str], None], baits: Baits
+    attack: ProgramAttack, box: BlockingSandbox, usable: Callable[[str], None], baits: Baits
 ) -> None:
-    usable(language)
-    if why := attack.get("docker"):
+    usable(attack.language)
+    if why := attack.why_not("docker"):
         pytest.skip(why)
-    limits = Limits(**{"wall_seconds": 20, **attack.get("limits", {})})
-    done = box.run(filled(attack["program"], baits.words), language=language, limits=limits)
-    assert "HARM" not in done.stdout, done
-    assert done.outcome in attack.get("expect", ENDS), done
+    done = box.run(attack.source(baits.words), language=attack.language, limits=attack.allowed())
+    assert attack.is_held(done), done
     assert not baits.damage()
+    assert not (attack.survivor and processes_with(filled(attack.survivor, baits.words)))
     assert box.judge("def f(): return 1", "def test_a(): assert f() == 1").outcome == "passed"
 
 

@@ -29,6 +29,7 @@ from prismenv.engine.judging import (
     numbered_lines,
     verdict_line,
 )
+from prismenv.engine.solutionfiles import read_folder
 from prismenv.finding.languagefolders import language_folders
 from prismenv.isolation.choice import open_sandbox, usual_workers
 from prismenv.isolation.kit import HARNESS, language_of, language_shelf
@@ -54,6 +55,7 @@ Examples:
   prismenv judge answer.txt cases.yaml --language rust
   prismenv judge solution.cpp cases.yaml --isolation docker --image gcc-and-python:12
   prismenv judge project/ tests.py --entry bank/main.py
+  prismenv judge program/ cases.yaml
   prismenv judge solution.py tests.py --file helper.py --file data/rates.txt
   prismenv judge --batch cases.jsonl --json > verdicts.jsonl
   prismenv judge solution.py tests.py --sandbox-url http://judges:8020 --sandbox-token-variable TOKEN
@@ -136,7 +138,7 @@ def judge(
         )
     if solution is None or tests is None:
         raise ConfigurationException("name a solution and its tests, or a file of cases with --batch")
-    bench = _Bench(settings, folders, language or _language(solution, entry, folders))
+    bench = _Bench(settings, folders, language or _language(solution, tests, entry, folders))
     judged = partial(judge_files, solution=solution, tests=tests, module=module, entry=entry, others=tuple(file or ()))
     raise typer.Exit(
         anyio.run(
@@ -158,8 +160,10 @@ class _Bench:
     language: str
 
 
-def _language(solution: Path, entry: str | None, folders: tuple[Path, ...]) -> str:
+def _language(solution: Path, tests: Path, entry: str | None, folders: tuple[Path, ...]) -> str:
     """By extension: that of the file, or of a folder's entry."""
+    if entry is None and solution.is_dir():
+        entry = read_folder(solution, tests=tests).main
     return language_of(Path(entry) if entry else solution, language_shelf(folders)) or HARNESS
 
 

@@ -107,7 +107,7 @@ class GuestSandbox(Sandbox):
         if guest is not None and mode == "split" and guest.split is None:
             message = f"the language {language} has no split verdict"
             raise ConfigurationException(message, subject=language, hint="Ask for `verdict: shared`.")
-        allowed, source = self._allowed(kit, limits), Source.of(solution, module, self._packages.names)
+        allowed, source = self._allowed(kit, limits), _source(kit, solution, module, self._packages.names)
         if holds_cases(tests) or (guest is None and (kit.profile.tests is None or mode == "split")):
             return await self._judge_cases(source, tests, kit, allowed)
         if guest is None:
@@ -129,7 +129,7 @@ class GuestSandbox(Sandbox):
         kit = await self._kit(language)
         async with self._places:
             return await self._programs.run(
-                kit, _program(kit, Source.of(program, None)), stdin, (), self._allowed(kit, limits)
+                kit, _program(kit, _source(kit, program, None)), stdin, (), self._allowed(kit, limits)
             )
 
     async def probe(self) -> Mapping[str, str]:
@@ -176,12 +176,13 @@ class GuestSandbox(Sandbox):
         how, name = kit.profile.tests, kit.profile.language
         if how is None:
             raise AssertionError("only languages with such tests come here")
-        if solution.files is not None:
-            raise ConfigurationException(f"a solution in {name} that tests load is one file", subject=name)
+        main, given, errors = solution.program(kit.profile.files.solution)
+        if how.file in given:
+            raise ConfigurationException(f"{how.file} is the tests' own name, and a file of the solution", subject=name)
 
         async def prepare(text: str) -> tuple[Build | None, bool, Start]:
-            files = {kit.profile.files.solution: text, how.file: tests}
-            program = Program(how.file, files, "surrogatepass", how.run, how.compile)
+            files = {**given, main: text, how.file: tests}
+            program = Program(how.file, files, errors, how.run, how.compile)
             build, fresh = await self._programs.build(kit, program)
             return build, fresh, self._programs.started(kit, program, build)
 
@@ -239,6 +240,21 @@ class GuestSandbox(Sandbox):
 
 def _broken(message: str) -> Ending:
     return Ending(message=f"the sandbox could not work: {message}")
+
+
+def _source(
+    kit: LanguageKit, solution: str | FileSet, module: str | None, offered: frozenset[str] = frozenset()
+) -> Source:
+    """What is judged or run. ConfigurationException for an entry that is no file of the language."""
+    known = kit.profile.extensions
+    if isinstance(solution, FileSet) and known and not solution.main.endswith(known):
+        name = kit.profile.language
+        raise ConfigurationException(
+            f"the entry {solution.main!r} is no file of the language {name} ({', '.join(known)})",
+            subject=solution.main,
+            hint="Name its language (--language), or the file that is to be judged (--entry).",
+        )
+    return Source.of(solution, module, offered)
 
 
 def _program(kit: LanguageKit, source: Source) -> Program:

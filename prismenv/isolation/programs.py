@@ -14,6 +14,7 @@ from prismenv.isolation.building import Build, BuildCache, key_of, read_output
 from prismenv.isolation.calls import GuestCall, new_nonce
 from prismenv.isolation.judgement import Finding, Judgement
 from prismenv.isolation.kit import LanguageKit
+from prismenv.isolation.language import LanguageProfile
 from prismenv.isolation.launch import Ending
 from prismenv.isolation.program import execution
 from prismenv.isolation.report import clipped
@@ -73,7 +74,8 @@ class Programs:
         else:
             command = profile.filled(program.run, source=program.source)
             own = {"environment": None, "address_space": True}
-        given = {"files": {} if files else dict(program.files), "errors": program.errors, "built": dict(files), **own}
+        beside = {name: text for name, text in program.files.items() if not files or _is_data(name, profile, files)}
+        given = {"files": beside, "errors": program.errors, "built": dict(files), **own}
 
         async def start(stdin: str, arguments: tuple[str, ...], limits: Limits) -> Execution:
             talk = ProgramTalk(nonce := new_nonce())
@@ -116,6 +118,11 @@ class Programs:
             except ProtocolException as error:
                 return Build(done.model_copy(update={"outcome": "crashed", "exit_code": None}), problem=error.message)
         return Build(done, files, "" if files else "it does not compile: its compiler made nothing that could be run")
+
+
+def _is_data(name: str, profile: LanguageProfile, built: Mapping[str, bytes]) -> bool:
+    """Whether a program that was compiled may want a file: a source it does not, and what was compiled has its name."""
+    return not name.endswith(profile.extensions) and name.partition("/")[0] not in built
 
 
 def _environment(words: Mapping[str, str], kit: LanguageKit) -> dict[str, str]:

@@ -18,6 +18,8 @@ PART_BYTES = 255
 MOST_PARTS = 8
 SOLUTION = "solution"
 ENTRIES = ("solution.py", "solution/__init__.py", "main.py")  # what an entry is called where nobody names it
+STEMS = ("solution", "main", "Main")  # and in other languages, before the extension
+BESIDE = (".h", ".hh", ".hpp", ".hxx", ".csv", ".ini", ".json", ".md", ".toml", ".txt", ".yaml", ".yml")  # never one
 # Modules that tests get from elsewhere, if at all: what these say of a solution must not be the solution's words.
 RESERVED = frozenset(
     {
@@ -31,10 +33,11 @@ RESERVED = frozenset(
 class FileSet(FrozenModel):
     """A solution of several files: `files` maps relative paths (`bank/accounts.py`, with `/`) to their texts.
 
-    `entry` is the file whose names the tests find as their own and under `solution`. None: `solution.py`,
-    `solution/__init__.py` or `main.py`, else the only module or package at the top. ValueError (pydantic's) for a path
-    that is no plain relative one, two that are the same file on some system, more or larger files than the MOST_*
-    above, or no entry.
+    `entry` is the file whose names the tests find as their own and under `solution`, in other languages than Python
+    the one that is compiled or started. None: `solution.py`, `solution/__init__.py` or `main.py`, else the only module
+    or package at the top; of a set without Python files `solution.*`, `main.*` or `Main.*`, else the only file at the
+    top, where headers, data and texts do not count. ValueError (pydantic's) for a path that is no plain relative one,
+    two that are the same file on some system, more or larger files than the MOST_* above, or no entry.
     """
 
     files: Mapping[str, str]
@@ -105,21 +108,33 @@ class FileSet(FrozenModel):
         if self.entry is not None and self.entry not in self.files:
             raise ValueError(f"the entry {_shown(self.entry)} is none of its files; there are: {_listed(self.files)}")
         if not self.main:
-            raise ValueError(f"name its entry: none of {', '.join(ENTRIES)} is there; there are: {_listed(self.files)}")
-        if not self.main.endswith(".py"):
-            raise ValueError(f"the entry {_shown(self.main)} is no Python file")
+            usual = ENTRIES if self._is_python() else [f"{stem}.*" for stem in STEMS]
+            raise ValueError(f"name its entry: none of {', '.join(usual)} is there; there are: {_listed(self.files)}")
+        if self.main.endswith(BESIDE):
+            raise ValueError(f"the entry {_shown(self.main)} is no program")
         own = self.modules().get(SOLUTION)
         if own is not None and own != self.main:
             path = own or f"{SOLUTION}/"
             raise ValueError(f"{path} has the name under which tests import the entry, and the entry is {self.main}")
 
+    def _is_python(self) -> bool:
+        return any(path.endswith(".py") for path in self.files)
+
     def _usual_entry(self) -> str:
+        if not self._is_python():
+            return self._usual_program()
         for path in ENTRIES:
             if path in self.files:
                 return path
         top = [path for path in self.files if path.endswith(".py") and "/" not in path]
         packages = [path for path in self.files if path.endswith("/__init__.py") and path.count("/") == 1]
         return top[0] if len(top) == 1 else packages[0] if not top and len(packages) == 1 else ""
+
+    def _usual_program(self) -> str:
+        top = [path for path in self.files if "/" not in path and not path.endswith(BESIDE)]
+        named = [[path for path in top if path.partition(".")[0] == stem] for stem in STEMS]
+        found = next((paths for paths in named if paths), top)
+        return found[0] if len(found) == 1 else ""
 
 
 def _block(path: str, text: str, mark: str = "") -> str:

@@ -77,6 +77,25 @@ def test_a_solution_may_be_a_folder_or_several_files(judged: Any) -> None:
     assert judged("judge", "helped.py", "add_tests.py").code == 1
 
 
+def test_a_folder_is_judged_in_the_language_of_its_entry(judged: Any) -> None:
+    judged.write("words/main.sh", ". ./lib/count.sh\nread -r line\ncount $line\n")
+    judged.write("words/lib/count.sh", "count() { echo $#; }\n")
+    judged.write("words.yaml", "cases:\n- {stdin: 'a b c', stdout: '3'}\n")
+    answer = judged("judge", "words", "words.yaml", "--json")
+    assert (answer.code, answer.json["outcome"]) == (0, "passed"), answer.out + answer.err
+    judged.write("words/solution.sh", "echo 4")
+    assert judged("judge", "words", "words.yaml").code == 1
+    assert judged("judge", "words", "words.yaml", "--entry", "main.sh").code == 0
+    judged.write("two/a.sh", "")
+    judged.write("two/b.sh", "")
+    answer = judged("judge", "two", "words.yaml")
+    assert answer.code == 2
+    assert "name its entry" in answer.err
+    answer = judged("judge", "words", "words.yaml", "--entry", "main.sh", "--language", "javascript")
+    assert answer.code == 2
+    assert "'main.sh' is no file of the language javascript" in answer.err
+
+
 def test_the_mode_of_the_verdict_can_be_named(judged: Any) -> None:
     assert judged("judge", "solution.py", "tests.py", "--verdict", "shared", "--json").json["verdict_mode"] == "shared"
     assert judged("judge", "solution.py", "tests.py", "--verdict", "spilt").code == 2

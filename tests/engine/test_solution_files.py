@@ -76,6 +76,8 @@ def test_every_path_of_a_set_stays_below_its_folder_and_is_one_file_everywhere(p
         ({"main.py": "\ud800"}, "is no text"),
         ({"a.py": "", "b.py": ""}, "name its entry"),
         ({"data.txt": ""}, "name its entry"),
+        ({"a.cpp": "", "b.cpp": ""}, "none of solution.[*], main.[*], Main.[*] is there"),
+        ({"main.c": "", "main.cpp": ""}, "name its entry"),
         ({**MAIN, "solution/x.py": ""}, "has the name under which tests import the entry"),
     ],
 )
@@ -92,13 +94,17 @@ def test_a_set_that_cannot_be_laid_out_is_refused_with_the_reason(files: dict[st
         (["main.py", "other.py"], "main.py"),
         (["bank.py", "pkg/x.py", "data.txt"], "bank.py"),
         (["pkg/__init__.py", "pkg/x.py"], "pkg/__init__.py"),
+        (["solution.cpp", "main.cpp", "solution.h"], "solution.cpp"),
+        (["main.rs", "helper.rs", "notes.md"], "main.rs"),
+        (["Helper.java", "Main.java"], "Main.java"),
+        (["count.js", "data.json", "lib/other.js"], "count.js"),
     ],
 )
 def test_an_entry_that_nobody_names_is_the_usual_one(files: list[str], entry: str) -> None:
     assert FileSet(files=dict.fromkeys(files, "")).main == entry
 
 
-@pytest.mark.parametrize(("entry", "words"), [("no.py", "is none of its files"), ("data.txt", "is no Python file")])
+@pytest.mark.parametrize(("entry", "words"), [("no.py", "is none of its files"), ("data.txt", "is no program")])
 def test_an_entry_that_cannot_be_one_is_refused(entry: str, words: str) -> None:
     with pytest.raises(ConfigurationException, match=words):
         checked_files({**MAIN, "data.txt": ""}, entry)

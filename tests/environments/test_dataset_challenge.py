@@ -406,7 +406,7 @@ def test_samples_may_be_of_several_files(stage, write, run):
         ({"entry": None}, "'entry' must name the file"),
         ({"entry": "../a.py"}, "cannot be a file of a solution"),
         ({"files": {"/etc/passwd": ""}}, "it is absolute"),
-        ({"entry": "data.json"}, "is no Python file"),
+        ({"entry": "data.json"}, "is no program"),
     ],
 )
 def test_files_that_cannot_be_are_told_with_their_line(write, run, change, said):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from prismenv import Sandbox
+from prismenv import FileSet, Sandbox
 from prismenv.contracts.jail import Sandbox as SandboxContract
 from prismenv.isolation.blocking import BlockingSandbox
 from prismenv.isolation.kit import language_of, language_shelf
@@ -280,3 +280,72 @@ for (const path of [{str(secret)!r}, '/etc/passwd', '/proc/self/status', '/usr/b
 """
     done = warm_sandbox("full").run(program, language="javascript")
     assert done.stdout.split() == ["ENOENT"] * 4, done
+
+
+SEVERAL: dict[str, dict[str, str]] = {
+    "cpp": {
+        "main.cpp": '#include "sum.h"\n#include <fstream>\n#include <iostream>\nint main() {\n'
+        '    int start = 0, next, total; std::ifstream("data/start.txt") >> start; total = start;\n'
+        '    while (std::cin >> next) total = sum(total, next);\n    std::cout << total << "\\n";\n}\n',
+        "sum.h": "int sum(int a, int b) { return a + b; }\n",
+        "data/start.txt": "0\n",
+        "program": "a file with the name of what is compiled\n",
+    },
+    "c": {
+        "solution.c": '#include "parts/sum.c"\n#include <stdio.h>\nint main(void) {\n    int total = 0, next;\n'
+        '    while (scanf("%d", &next) == 1) total = sum(total, next);\n    printf("%d\\n", total);\n}\n',
+        "parts/sum.c": "static int sum(int a, int b) { return a + b; }\n",
+    },
+    "javascript": {
+        "main.js": "const { sum } = require('./lib/sum.js');\nconst text = require('fs').readFileSync(0, 'utf8');\n"
+        "console.log(text.split(' ').map(Number).reduce(sum, require('./start.json')));\n",
+        "lib/sum.js": "exports.sum = (a, b) => a + b;\n",
+        "start.json": "0",
+    },
+    "bash": {
+        "solution.sh": ". ./lib/sum.sh\nread -ra given\nsum ${given[@]}\n",
+        "lib/sum.sh": "sum() { local total=0; for each; do total=$((total + each)); done; echo $total; }\n",
+    },
+    "java": {
+        "Main.java": "import java.util.Scanner;\npublic class Main {\n    public static void main(String[] a) {\n"
+        "        Scanner in = new Scanner(System.in);\n        int total = 0;\n"
+        "        while (in.hasNextInt()) total = Sum.of(total, in.nextInt());\n"
+        "        System.out.println(total);\n    }\n}\n",
+        "Sum.java": "class Sum { static int of(int a, int b) { return a + b; } }\n",
+    },
+    "rust": {
+        "main.rs": "mod sum;\nuse std::io::Read;\nfn main() {\n    let mut text = String::new();\n"
+        "    std::io::stdin().read_to_string(&mut text).unwrap();\n"
+        '    println!("{}", text.split_whitespace().map(|each| each.parse().unwrap()).fold(0, sum::of));\n}\n',
+        "sum.rs": "pub fn of(a: i32, b: i32) -> i32 { a + b }\n",
+    },
+}
+
+
+@pytest.mark.parametrize("language", sorted(SEVERAL))
+def test_a_program_may_be_several_files(language: str, warm_sandbox: Callable[[str], BlockingSandbox]) -> None:
+    usable(language, "full")
+    right = FileSet(files=SEVERAL[language])
+    verdict = warm_sandbox("full").judge(right, CASES, language=language)
+    assert (verdict.outcome, verdict.tests_passed_num) == ("passed", 2), verdict.output
+    main = {**SEVERAL[language], right.main: "this is no program"}
+    wrong = warm_sandbox("full").judge(FileSet(files=main), CASES, language=language)
+    assert (wrong.success, wrong.fault) == (False, "candidate"), wrong.output
+
+
+def test_tests_that_are_a_program_may_load_several_files(warm_sandbox: Callable[[str], BlockingSandbox]) -> None:
+    usable("bash")
+    tests = '. ./solution.sh\necho 1..1\n[ "$(double 2)" = 4 ] && echo "ok 1" || echo "not ok 1"\n'
+    files = {"solution.sh": ". ./lib/two.sh\ndouble() { echo $(($1 * TWO)); }\n", "lib/two.sh": "TWO=2\n"}
+    verdict = warm_sandbox("full").judge(FileSet(files=files), tests, language="bash", verdict="shared")
+    assert verdict.outcome == "passed", verdict.output
+    with pytest.raises(ConfigurationException, match="is the tests' own name"):
+        warm_sandbox("full").judge(FileSet(files={**files, "tests.sh": ""}), tests, language="bash", verdict="shared")
+
+
+def test_an_entry_of_another_language_is_refused(warm_sandbox: Callable[[str], BlockingSandbox]) -> None:
+    files = FileSet(files={"main.cpp": "int main() {}", "helper.py": ""}, entry="main.cpp")
+    with pytest.raises(ConfigurationException, match=r"'main\.cpp' is no file of the language python"):
+        warm_sandbox("portable").judge(files, "def test_a(): pass")
+    with pytest.raises(ConfigurationException, match=r"'main\.cpp' is no file of the language bash"):
+        warm_sandbox("portable").judge(files, CASES, language="bash")

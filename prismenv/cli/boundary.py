@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from prismenv.cli.log import open_log
 from prismenv.cli.terminal import EXIT_BROKEN_PIPE, EXIT_INFRASTRUCTURE, EXIT_INTERRUPTED, EXIT_USAGE, complain
-from prismenv.engine.blocked import CodeStopped, code_stopped
+from prismenv.words.codestopped import CodeStopped, code_stopped
 from prismenv.words.errors import BudgetException, ConfigurationException, EnvironmentException, RegistryException
 
 # A run or a store that was named and is not there is a slip of the user's, though it is the store that tells of it.

@@ -17,8 +17,9 @@ import anyio
 
 from prismenv.cli.output import print_error
 from prismenv.cli.terminal import EXIT_INTERRUPTED
-from prismenv.engine.blocked import CodeStopped, blocked_code
+from prismenv.engine.blocked import blocked_code
 from prismenv.engine.switch import StopSwitch
+from prismenv.words.codestopped import CodeStopped
 from prismenv.words.visible import visible
 
 # So often an alarm finds that the event loop has not answered before what keeps it is ended: after three seconds where

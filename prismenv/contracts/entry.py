@@ -24,6 +24,7 @@ from anyio.lowlevel import RunVar
 from prismenv.contracts.execution import NodeExecution, current_execution, timed_out_result
 from prismenv.contracts.results import as_results
 from prismenv.contracts.settings import EnvironmentConfig
+from prismenv.words.codestopped import code_stopped
 from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
 from prismenv.words.nearness import did_you_mean
 from prismenv.words.records import ChallengeResults
@@ -96,10 +97,14 @@ async def call_author(
         return await run_method(method, *args, **options)
     except EnvironmentException:
         raise
-    except (Exception, SystemExit) as error:  # boundary: an author's code
-        raise classified(error, environment_name, method_name) from error
     except anyio.get_cancelled_exc_class() as error:
         if _given_up():
+            raise
+        raise classified(error, environment_name, method_name) from error
+    except KeyboardInterrupt:  # the operator's
+        raise
+    except BaseException as error:  # boundary: an author's code
+        if code_stopped(error) is not None:
             raise
         raise classified(error, environment_name, method_name) from error
 

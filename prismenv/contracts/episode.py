@@ -19,6 +19,9 @@ ObservationT = TypeVar("ObservationT")
 OWN_KEYS = ("done", "reward", "truncated", "metadata")
 _EMPTY_INFO = 2  # parts of what `reset` may return: an observation and its info
 _CLASSIC, _MODERN = 4, 5  # parts of a step in Gym's older form, and in Gymnasium's
+MOST_DIGITS = 4300  # of an integer: Python's own limit when it reads one
+_LARGEST = 10**MOST_DIGITS
+_LOOKED_INTO = frozenset({int, dict, list})
 _anything: TypeAdapter[Any] = TypeAdapter(Any)
 
 
@@ -135,8 +138,9 @@ def _checked(step: StepResult[Any]) -> StepResult[Any]:
     if hasattr(reward, "item") and not isinstance(reward, int | float):
         reward = cast(Any, reward).item()  # a number of numpy's
     if reward is not None:
-        if not isinstance(reward, int | float) or not math.isfinite(reward):
-            raise ValueError(f"the reward must be a finite number or None, found {reward!r:.80}")
+        if not isinstance(reward, int | float) or not _is_finite(reward):
+            found = f"{reward!r:.80}" if isinstance(reward, float) else type(reward).__name__
+            raise ValueError(f"the reward must be a finite number or None, found {found}")
         reward = float(reward)
     if not isinstance(step.done, bool) or not isinstance(step.truncated, bool):
         raise ValueError(f"done and truncated must be true or false, found {step.done!r:.60}, {step.truncated!r:.60}")  # noqa: TRY004
@@ -150,12 +154,37 @@ def _checked(step: StepResult[Any]) -> StepResult[Any]:
     return step if reward is step.reward else dataclasses.replace(step, reward=reward)
 
 
+def _is_finite(number: float) -> bool:
+    """Whether it is a number that a float can be; an integer may be larger than any."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
+
+
+def _check_integers(value: Any) -> None:
+    """ValueError for an integer with more digits than Python and others read. Strings and the like cost nothing."""
+    kind = type(value)
+    if kind is int:
+        if not -_LARGEST < value < _LARGEST:
+            raise ValueError(f"it holds an integer of more than {MOST_DIGITS:,} digits")
+    elif kind is dict:
+        for each in value.values():
+            if type(each) in _LOOKED_INTO:
+                _check_integers(each)
+    elif kind is list and not _LOOKED_INTO.isdisjoint(map(type, value)):
+        for each in value:
+            _check_integers(each)
+
+
 def plain(value: object, what: str) -> Any:
     """`value` as JSON has it; EnvironmentExecutionException where it cannot be."""
     try:
-        return _anything.dump_python(value, mode="json")
+        made = _anything.dump_python(value, mode="json")
+        _check_integers(made)
     except (ValueError, RecursionError) as error:
         raise EnvironmentExecutionException(f"{what} cannot be written as JSON: {error}", code="not_json") from error
+    return made
 
 
 def _without_media(observation: Any) -> dict[str, Any]:

@@ -22,13 +22,6 @@ _LIBRARY = f"{sysconfig.get_path('stdlib')}/"
 _SITE = f"{sysconfig.get_path('purelib')}/"
 
 
-class CodeStopped(BaseException):
-    """Raised in the midst of code that does not return, so that it ends. No Exception: it is not for that code.
-
-    The message says which code it was.
-    """
-
-
 def door(function: _Function) -> _Function:
     """A decorator: what is called from this function may be ended where it is."""
     _DOORS.add(function.__code__)
@@ -54,10 +47,3 @@ def _is_foreign(file: str) -> bool:
     if file.startswith(_PACKAGE):
         return file.startswith(_WORKSPACE)
     return not file.startswith("<") and (file.startswith(_SITE) or not file.startswith(_LIBRARY))
-
-
-def code_stopped(error: BaseException) -> CodeStopped | None:
-    """The CodeStopped that an error or a group is or holds."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := code_stopped(inner))), None)
-    return error if isinstance(error, CodeStopped) else None

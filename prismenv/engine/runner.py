@@ -25,9 +25,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from prismenv.contracts.archive import RunStatus
 from prismenv.contracts.policy import SearchPolicy
-from prismenv.engine.blocked import CodeStopped
 from prismenv.engine.switch import StopSwitch
 from prismenv.engine.unmeasured import Unmeasured
+from prismenv.words.codestopped import CodeStopped
 from prismenv.words.errors import ConfigurationException, EnvironmentExecutionException
 from prismenv.words.nodes import NodeOutcome, NodeRequest
 

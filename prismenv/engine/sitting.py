@@ -17,7 +17,6 @@ from prismenv.contracts.abilitymap import MAP
 from prismenv.contracts.archive import NodeRecord, RunRecord
 from prismenv.contracts.recipe import Recipe
 from prismenv.contracts.services import Services
-from prismenv.engine.blocked import CodeStopped, code_stopped
 from prismenv.engine.budget import Budget
 from prismenv.engine.node import NodeExecutor, NodeSetup
 from prismenv.engine.outcomes import describe_error, unwrap
@@ -29,6 +28,7 @@ from prismenv.engine.report import SIMULATED, RunReport, Tally
 from prismenv.engine.runner import Ending, Pace, Runner, RunnerHooks
 from prismenv.engine.switch import StopSwitch
 from prismenv.engine.telling import node_told, place_of
+from prismenv.words.codestopped import CodeStopped, code_stopped
 from prismenv.words.errors import BudgetException, EnvironmentException
 from prismenv.words.events import Event, EventSink, EventType
 from prismenv.words.nodes import NodeOutcome, NodeRequest

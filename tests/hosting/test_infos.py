@@ -24,7 +24,12 @@ INFO = {
     "llm_response": "a",
 }
 SEEN = {"obs_str": "now <image>, before <image>", "multi_modal_data": {"<image>": [IMAGE, IMAGE]}}
+HUGE = 10**5000  # more digits than Python reads
 Asked = Callable[[str], Awaitable[Any]]
+
+
+class Left(BaseException):
+    """What no `except Exception` stops."""
 
 
 class Shown(BaseEnvironment):
@@ -34,6 +39,12 @@ class Shown(BaseEnvironment):
         return {"obs_str": "begin", "multi_modal_data": {}}, {"llm_response": "none"}
 
     def step(self, action: str) -> tuple[dict[str, Any], float, bool, dict[str, Any]]:
+        if action == "huge reward":
+            return {"obs_str": "more"}, HUGE, False, {}
+        if action == "huge":
+            return {"obs_str": "more", "deep": [{"within": [1, HUGE]}]}, 0.5, False, {}
+        if action == "leave":
+            raise Left("for good")
         return {"obs_str": SEEN["obs_str"], "multi_modal_data": {"<image>": [PNG] * len(action)}}, 0.5, False, INFO
 
 
@@ -170,3 +181,19 @@ async def test_a_text_with_more_places_than_images_is_the_environments_error(ask
     told = await asked("a")
     for word in (SHOWN, "obs_str has 2 of <image>", "multi_modal_data has 1"):
         assert word in str(told)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        ("huge", ("an integer of more than 4,300 digits",)),
+        ("huge reward", (SHOWN, "the reward must be a finite number")),
+        ("leave", (SHOWN, "Left: for good")),
+    ],
+)
+async def test_what_cannot_be_told_and_what_is_no_exception_are_the_environments_error(
+    asked: Asked, action: str, words: tuple[str, ...]
+) -> None:
+    told = str(await asked(action))
+    for word in words:
+        assert word in told

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
-from anyio.lowlevel import RunVar
 
 from prismenv.contracts.execution import NodeExecution, current_execution, timed_out_result
+from prismenv.contracts.methodthreads import method_threads
 from prismenv.contracts.results import as_results
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.words.codestopped import code_stopped
@@ -33,8 +32,6 @@ Method = Callable[..., Awaitable[Any]]
 ENTRY_METHODS = ("close", "execute_node", "health_check", "initialize", "reset")
 # What the engine reads from a call; handed on only to authors whose signature names it.
 ENGINE_OPTIONS = ("max_attempts", "num_problems", "previous_problems", "seed", "task_timeout", "timeout")
-METHOD_THREADS = 64
-_thread_limit: RunVar[anyio.CapacityLimiter] = RunVar("prismenv_method_threads")
 _inside: ContextVar[frozenset[tuple[int, str]]] = ContextVar("prismenv_entries", default=frozenset())
 
 
@@ -121,24 +118,13 @@ def _given_up() -> bool:
 async def run_method(method: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """What a method returns that may be plain: then it runs in a thread, so that it may take its time.
 
-    A thread cannot be stopped: what is cancelled meanwhile goes on in it, unseen. Such threads are counted apart from
-    the engine's own, so that those that hang hold up other plain methods only.
+    What is cancelled meanwhile goes on in it, unseen: see methodthreads.py.
     """
     if inspect.iscoroutinefunction(method) or inspect.iscoroutinefunction(inspect.unwrap(method)):
         return await method(*args, **options)
     call = functools.partial(method, *args, **options)
-    returned = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=_threads())
+    returned = await method_threads().run(call)
     return await returned if inspect.isawaitable(returned) else returned
-
-
-def _threads() -> anyio.CapacityLimiter:
-    """The limit of threads of plain methods in this event loop."""
-    try:
-        return _thread_limit.get()
-    except LookupError:
-        limit = anyio.CapacityLimiter(METHOD_THREADS)
-        _thread_limit.set(limit)
-        return limit
 
 
 async def ask_validation(environment_name: str, hook: Callable[..., Any], config: EnvironmentConfig) -> None:

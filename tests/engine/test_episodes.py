@@ -22,6 +22,7 @@ from prismenv import (
     environment_registry,
 )
 from prismenv.contracts.episode import observation_document
+from prismenv.contracts.methodthreads import AT_ONCE, method_threads
 from prismenv.contracts.services import Services
 from prismenv.engine.host.instance import Instance
 from prismenv.sessions.local import InProcessInterface
@@ -272,6 +273,45 @@ async def test_plain_methods_run_in_threads_and_take_and_give_text() -> None:
     state = await plain.state()
     assert state == {"episode_id": "episode-000001", "step_count": 3, "main": False, "steps": 3}
     assert (await plain.system_prompt(), await plain.compute_reward()) == ("Shout.", 2.0)
+
+
+class Stuck(BaseEnvironment):
+    """A plain step that does not return before it is let go."""
+
+    let_go = threading.Event()
+
+    def reset(self) -> str:
+        return "ready"
+
+    def step(self, action: str) -> str:
+        Stuck.let_go.wait()
+        return action
+
+
+async def test_plain_methods_that_hang_hold_up_no_others() -> None:
+    threads = method_threads()
+    Stuck.let_go.clear()
+    try:
+        with anyio.fail_after(60):
+            while threads.abandoned < 2 * AT_ONCE:
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(16):
+                        tasks.start_soon(give_up_a_step_of, instance_of(Stuck))
+            plain = instance_of(Plain)
+            await plain.reset()
+            assert (await plain.step("a")).observation == "A"
+    finally:
+        Stuck.let_go.set()
+    with anyio.fail_after(60):
+        while threads.abandoned:  # noqa: ASYNC110 - they end in threads
+            await anyio.sleep(0.01)
+    assert threads.limit.total_tokens == AT_ONCE
+
+
+async def give_up_a_step_of(stuck: Instance) -> None:
+    await stuck.reset()
+    with pytest.raises(DeadlineException):
+        await stuck.step("a", timeout_seconds=0.2)
 
 
 @dataclass

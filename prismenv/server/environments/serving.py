@@ -14,6 +14,7 @@ import anyio
 import uvicorn
 
 from prismenv.contracts.clock import Clock, SystemClock
+from prismenv.contracts.methodthreads import method_threads
 from prismenv.engine.host.host import EnvironmentHost, HostLimits
 from prismenv.engine.host.kept import KeptInstances
 from prismenv.engine.host.opening import HostedEnvironments
@@ -83,6 +84,9 @@ async def running_environments(
     meter = EnvironmentMeter()
     meter.gauge("instances", "Places of the host that are taken.", lambda: host.active)
     meter.gauge("waiting", "Callers that wait for a place.", lambda: host.waiting)
+    threads = method_threads()
+    given_up = "Plain methods that go on though their calls were given up."
+    meter.gauge("abandoned_threads", given_up, lambda: threads.abandoned)
     application = EnvironmentApplication(
         hosted,
         host,

@@ -15,6 +15,7 @@ import anyio.abc
 import typer
 
 from prismenv.cli.drawing import console
+from prismenv.cli.openfiles import make_room
 from prismenv.cli.output import print_error, print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.servedrecipe import (
@@ -107,6 +108,7 @@ def _listen_and_serve(recipe: Recipe, workspaces: WorkspaceSet, folder: Path, ad
         _require_sharing(recipe)
     tokens = read_tokens(address.tokens, Path.cwd(), os.environ)
     settings = serving.ServeSettings(address.host, address.port, tokens, ServiceLimits(**address.limits))
+    make_room(settings.limits.connections)
     listener = serving.listen(address.host, address.port, open_to_all=not tokens)
     url = serving.url_of(listener)
     worker: workers.Worker | None = None

@@ -9,6 +9,7 @@ import anyio
 import typer
 
 from prismenv.cli.drawing import console
+from prismenv.cli.openfiles import make_room
 from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.servedrecipe import (
@@ -98,6 +99,7 @@ async def _serve(recipe: Recipe, address: _Address) -> None:
         read_tokens(address.tokens, Path.cwd(), os.environ),
         SandboxServiceLimits(**address.limits),
     )
+    make_room(settings.limits.connections)
     workers = recipe.concurrency.sandboxes or usual_workers()
     async with open_sandbox(recipe.sandbox, workers) as sandbox:
         warn_of_no_jail(recipe.sandbox, sandbox)

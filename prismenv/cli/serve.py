@@ -10,6 +10,7 @@ import anyio
 import typer
 
 from prismenv.cli.drawing import console
+from prismenv.cli.openfiles import make_room
 from prismenv.cli.output import print_json
 from prismenv.cli.places import JsonOption, WorkspaceOption, workspaces_of
 from prismenv.cli.servedadmission import (
@@ -136,6 +137,7 @@ async def _serve(loaded: LoadedRecipe, workspaces: WorkspaceSet, address: _Addre
         host_limits=address.limits,
         wire=WireLimits(**address.wire),
     )
+    make_room(settings.wire.connections)
     names = None if address.only is None else [address.only]
     async with (
         open_hosted(loaded.recipe, workspaces, loaded.folder, names) as hosted,

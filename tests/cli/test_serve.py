@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_whoever_takes_all_descriptors_does_not_fill_the_log(shell: Any) -> None
         err = "".join(said) + process.communicate(timeout=SECONDS)[1]
     assert err.count("no more connections are taken") == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="another process's limits are Linux' to see")
+@pytest.mark.parametrize(("hard", "noted"), [(20_000, False), (400, True)])
+def test_it_may_open_as_many_files_as_it_takes_connections_or_says_so(tmp_path: Path, hard: int, noted: bool) -> None:
+    limited = f'ulimit -Sn 256 && ulimit -Hn {hard} && exec "$@"'
+    command = [sys.executable, "-m", "prismenv", "serve", "--port", "0", "--json", "--environment", ECHO]
+    with subprocess.Popen(
+        ["bash", "-c", limited, "-", *command], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["event"] == "serving"
+        soft, _ = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=SECONDS)[1]
+    assert soft == (hard if noted else 8192 + 512)
+    assert (f"{hard} files may be open here" in err) == noted, err
 
 
 def test_a_token_is_made_and_shown_once_and_lets_in_by_its_digest(shell: Any, tmp_path: Path) -> None:

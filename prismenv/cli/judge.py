@@ -32,7 +32,7 @@ from prismenv.engine.judging import (
 from prismenv.engine.solutionfiles import read_folder
 from prismenv.finding.languagefolders import language_folders
 from prismenv.isolation.choice import open_sandbox, usual_workers
-from prismenv.isolation.kit import HARNESS, language_of, language_shelf
+from prismenv.isolation.kit import HARNESS, LanguageShelf, language_of, language_shelf
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
@@ -40,6 +40,7 @@ from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
 _NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '(\w+)")
 SERVICE_CALLS = 16  # at once, of a batch that a service judges
 ALL_PASSED = "All tests passed."  # a report that says no more than the headline
+NO_LANGUAGES = ("", ".txt")  # of files that may be Python for all that they are called
 PASSED, NOT_PASSED, BAD_LINE, INFRASTRUCTURE = 0, 1, 2, 3
 EPILOG = """Exit code: 0 passed, 1 not passed, 2 bad usage, 3 infrastructure; of a batch the highest of its lines.
 
@@ -71,7 +72,8 @@ VerdictOption = Annotated[
 IsolationOption = Annotated[IsolationChoice, typer.Option(help="How code is kept in; auto: the strongest there is.")]
 ImageOption = Annotated[str | None, typer.Option(help="What containers are made of, with --isolation docker.")]
 LanguageOption = Annotated[
-    str | None, typer.Option(help="The solution's language; default: by its file's extension, else python.")
+    str | None,
+    typer.Option(help="The solution's language; default: by its file's extension; python for none, and .txt."),
 ]
 PackagesOption = Annotated[
     str, typer.Option(help="Installed packages that solution and tests may import, such as numpy,pandas.")
@@ -164,7 +166,24 @@ def _language(solution: Path, tests: Path, entry: str | None, folders: tuple[Pat
     """By extension: that of the file, or of a folder's entry."""
     if entry is None and solution.is_dir():
         entry = read_folder(solution, tests=tests).main
-    return language_of(Path(entry) if entry else solution, language_shelf(folders)) or HARNESS
+    path, shelf = Path(entry) if entry else solution, language_shelf(folders)
+    language = language_of(path, shelf)
+    if language is None and path.suffix not in NO_LANGUAGES:
+        known = sorted({each for name in shelf.names() for each in _extensions(shelf, name)})
+        raise ConfigurationException(
+            f"{path.name}: no language's files end with {path.suffix}; known are {', '.join(known)}",
+            code="unknown_language",
+            subject=str(path),
+            hint="Name its language with --language.",
+        )
+    return language or HARNESS
+
+
+def _extensions(shelf: LanguageShelf, name: str) -> tuple[str, ...]:
+    try:
+        return shelf.profile(name).extensions
+    except ConfigurationException:  # a file that is wrong claims nothing
+        return ()
 
 
 def _verdict_of(bench: _Bench, tests: Path, asked: VerdictMode | None) -> VerdictMode | None:

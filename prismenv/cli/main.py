@@ -7,6 +7,7 @@ know their summary, so that the answer comes at once; completion needs them all.
 import gc
 import importlib
 import os
+import signal
 import sys
 import threading
 import time
@@ -100,8 +101,19 @@ def build_app(words: list[str], *, completing: bool = False) -> typer.Typer:
     return app
 
 
+def _end_in_order() -> None:
+    """Have whoever asks this process to end get what Ctrl-C does: what was made for the time of a command is removed.
+
+    Servers and runs hear these signals in ways of their own. One that is ignored (nohup) stays so.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
 def _run(words: list[str]) -> int:
     try:
+        _end_in_order()
         gc.disable()  # what is imported stays: looking through it for garbage takes a tenth of the start
         app = build_app(words, completing="_PRISMENV_COMPLETE" in os.environ)
         gc.freeze()

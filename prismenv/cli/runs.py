@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import closing, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from prismenv.cli.places import JsonOption, StoreOption, WorkspaceOption, worksp
 from prismenv.cli.reporting import show_runs, show_summary
 from prismenv.cli.terminal import data_output
 from prismenv.cli.watch import register as register_watch
-from prismenv.contracts.archive import RunRecord
+from prismenv.contracts.archive import RunRecord, Store
 from prismenv.engine.exports import ExportFormat, export_run
 from prismenv.engine.runtree import write_run_tree
 from prismenv.engine.summaries import find_run, prune_runs, summarise_run
@@ -56,12 +57,21 @@ def _row(run: RunRecord) -> dict[str, object]:
     }
 
 
+def _as_they_are(archive: Store) -> tuple[RunRecord, ...]:
+    """All runs; one that says that it is running, and that nobody works on, was killed."""
+    unlocked = {run.run_id for run in archive.runs() if run.status == "running" and not archive.is_locked(run.run_id)}
+    return tuple(  # looked at again: one may just have ended
+        replace(run, status="killed") if run.status == "running" and run.run_id in unlocked else run
+        for run in archive.runs()
+    )
+
+
 @runs.command("list", epilog="Example:\n\n  prismenv runs list --json")
 def list_runs(as_json: JsonOption = False, store: StoreOption = None, workspace: WorkspaceOption = None) -> None:
     """All runs, newest first."""
     try:
         with closing(store_of(store, workspace)) as archive:
-            found = archive.runs()
+            found = _as_they_are(archive)
     except StorageException as error:
         if error.code != "store_missing":
             raise

@@ -13,7 +13,8 @@ from prismenv.words.events import Event
 from prismenv.words.nodes import NodeOutcome
 from prismenv.words.usage import Usage
 
-RunStatus = Literal["running", "interrupted", "budget_reached", "finished", "failed", "damaged"]
+# `killed` is stored nowhere: it is how a run is shown that is stored as running, and that nobody works on.
+RunStatus = Literal["running", "interrupted", "budget_reached", "finished", "failed", "damaged", "killed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,15 +139,27 @@ def environment_block(workspaces: WorkspaceSet, name: str) -> Mapping[str, Any]:
     """What the workspaces' `environment_config.yaml` say of one environment; empty where none speaks of it.
 
     Keys of the user's block win over those of packages and of the built-in one. Blocks of other environments are not
-    looked at.
+    looked at, but for one of an unknown environment that is a slip of this one's name.
     """
-    layers = []
-    for workspace in reversed(workspaces.members):
-        for path in workspace.files("configs", f"{ENVIRONMENT_FILE}.y*ml"):
-            document = load_yaml(path)
-            if name in _blocks(document):
-                layers.append(document_layer(document, (name,)))
+    documents = [
+        (workspace is workspaces.user, load_yaml(path))
+        for workspace in reversed(workspaces.members)
+        for path in workspace.files("configs", f"{ENVIRONMENT_FILE}.y*ml")
+    ]
+    known = {name, *environment_registry.names()}
+    known |= {str(block) for by_user, document in documents if not by_user for block in _blocks(document)}
+    for by_user, document in documents:
+        if by_user:
+            _refuse_slip_of(name, document, known)
+    layers = [document_layer(document, (name,)) for _, document in documents if name in _blocks(document)]
     return _checked_block(name, layers)
+
+
+def _refuse_slip_of(name: str, document: YamlDocument, known: set[str]) -> None:
+    for block in map(str, _blocks(document)):
+        if block not in known and nearest(block, [name], cutoff=SLIP_CUTOFF):
+            message = f"{document.where((block,))}: there is no environment {block!r}{did_you_mean(block, [name])}"
+            raise ConfigurationException(message, code="unknown_environment", subject=block)
 
 
 def check_names(key: str, names: Iterable[str]) -> None:

@@ -1,6 +1,5 @@
 """What every kind of sandbox shares: languages, limits, trials, programs, and threads that can be stopped."""
 
-import tempfile
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from prismenv.isolation.calls import GuestCall, new_nonce
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial
 from prismenv.isolation.errand import Errand
-from prismenv.isolation.folder import private_folder, remove_folder
+from prismenv.isolation.folder import HeldFolder, private_folder
 from prismenv.isolation.judgement import Finding, Judgement
 from prismenv.isolation.kit import HARNESS, HOST_CEILING, LanguageKit, LanguageShelf
 from prismenv.isolation.launch import Ending, StopSignal
@@ -68,7 +67,7 @@ class GuestSandbox(Sandbox):
         self.verdict = verdict
         self._sessions = sessions or SessionKeeper(SessionSettings(), SystemClock())
         self._folder = folder or builtin_workspace().root / "sandbox"
-        self._root: Path | None = None
+        self._root: HeldFolder | None = None
         self._packages = find_packages(packages) if packages else PackageSet()
         self._shelf_of_languages = LanguageShelf((*languages, self._folder), limits or {}, self.ceiling)
         self._programs = Programs(self._launch, self._open_root, self.isolation, self.ceiling)
@@ -78,7 +77,7 @@ class GuestSandbox(Sandbox):
         self._places = anyio.CapacityLimiter(self.workers)
         self._threads = anyio.CapacityLimiter(self.workers)
         try:
-            self._root = Path(tempfile.mkdtemp(prefix="prismenv-"))
+            self._root = HeldFolder()
             if self._packages.entries:
                 self._packages.lay_out(self._shelf())
         except OSError as error:
@@ -90,7 +89,7 @@ class GuestSandbox(Sandbox):
         await self._sessions.close()
         root, self._root = self._root, None
         if root is not None:
-            remove_folder(root)
+            root.remove()
 
     async def judge(  # noqa: PLR0913 - the contract
         self,
@@ -157,7 +156,8 @@ class GuestSandbox(Sandbox):
         try:
             suite = await anyio.to_thread.run_sync(read_cases, tests)
         except ConfigurationException as error:
-            hint = "" if kit.profile.tests is None else f"\n{NO_SPLIT.format(kit.profile.language)}"
+            is_program = kit.profile.tests is not None and not holds_cases(tests)
+            hint = f"\n{NO_SPLIT.format(kit.profile.language)}" if is_program else ""
             finding = Finding("invalid_tests", "tests", f"the tests cannot be read: {error}{hint}")
             return Judgement(allowed, digest, self.isolation, "split").verdict(finding, [])
         program = _program(kit, solution)
@@ -213,7 +213,7 @@ class GuestSandbox(Sandbox):
         """The folder of this sandbox. SandboxException when it is not open."""
         if self._root is None:
             raise SandboxException("the sandbox is not open: use it in `async with`", subject=self.isolation)
-        return self._root
+        return self._root.path
 
     def _shelf(self) -> Path:
         """The folder that shows the packages, where a guest sees the host's folders."""

@@ -11,6 +11,7 @@ from prismenv.contracts.jail import Sandbox as SandboxContract
 from prismenv.contracts.jailsession import SandboxSession
 from prismenv.isolation.sandbox import Sandbox
 from prismenv.words.coderesult import CodeResult, SessionFiles
+from prismenv.words.errors import SandboxException
 from prismenv.words.fileset import FileSet
 from prismenv.words.judgecase import JudgeCase
 from prismenv.words.limits import Limits
@@ -26,6 +27,7 @@ class BlockingSandbox:
     def __init__(self, sandbox: SandboxContract | None = None) -> None:
         self._sandbox = sandbox or Sandbox()
         self._stack = ExitStack()
+        self._opened: BlockingPortal | None = None
 
     @property
     def isolation(self) -> Isolation:
@@ -34,13 +36,20 @@ class BlockingSandbox:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._portal = stack.enter_context(start_blocking_portal())
-            stack.enter_context(self._portal.wrap_async_context_manager(self._sandbox))
+            self._opened = stack.enter_context(start_blocking_portal())
+            stack.enter_context(self._opened.wrap_async_context_manager(self._sandbox))
             self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._opened = None
         self._stack.close()
+
+    @property
+    def _portal(self) -> BlockingPortal:
+        if self._opened is None:
+            raise SandboxException("the sandbox is not open: use it in `with`", subject=self._sandbox.isolation)
+        return self._opened
 
     def judge(  # noqa: PLR0913 - the contract
         self,

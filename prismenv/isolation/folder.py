@@ -1,13 +1,59 @@
-"""A private folder for one run, removed whatever was done in it."""
+"""Folders of the sandbox: a private one for one run, removed whatever was done in it, and one for all that it has.
+
+The latter is locked as long as it is in use, by whoever made it. A process that is killed leaves its folder, and not
+the lock: by that the next one of the same user knows that it may be removed.
+"""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+PREFIX = "prismenv-box-"
+MOST_SWEPT = 100  # at once: what a user left who kills a thousand goes in ten times
+AGE_SECONDS = 60.0  # a younger one may be about to be locked
+
+
+class HeldFolder:
+    """A new empty folder where temporary files go, locked until it is removed. OSError when there can be none."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        try:
+            self._lock = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.path.rmdir()
+            raise
+
+    def remove(self) -> None:
+        """Remove it, and those that nobody holds any more."""
+        remove_folder(self.path)
+        os.close(self._lock)
+        with contextlib.suppress(OSError):  # what cannot be seen or removed stays
+            _sweep(self.path.parent)
+
+
+def _sweep(place: Path) -> None:
+    """Remove this user's folders there that their holders left."""
+    with os.scandir(place) as entries:
+        found = [entry.path for entry in entries if entry.name.startswith(PREFIX)][:MOST_SWEPT]
+    for path in found:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                state = os.fstat(descriptor)
+                if state.st_uid == os.geteuid() and time.time() - state.st_mtime > AGE_SECONDS:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    remove_folder(Path(path))
+            finally:
+                os.close(descriptor)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """From what was told and how it ended to a verdict."""
 
+import signal
 from dataclasses import dataclass, field
 
 from prismenv.isolation.launch import Ending
@@ -146,8 +147,15 @@ def stop_reason(ending: Ending, limits: Limits) -> str:
     if ending.stopped_by is not None or ending.status is None:
         return ending.message or f"it was ended ({ending.stopped_by})"
     if ending.status < 0:
-        return f"its process was killed by signal {-ending.status}"
+        return f"its process was killed by signal {-ending.status}{_called(-ending.status)}"
     return f"its process left with exit code {ending.status} before the tests were done"
+
+
+def _called(number: int) -> str:
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:
+        return ""
 
 
 def cut_reason(transcript: Transcript, ending: Ending, limits: Limits) -> str:

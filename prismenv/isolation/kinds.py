@@ -1,13 +1,11 @@
 """Which kinds of isolation there are here: found by trying, once for each process."""
 
 import sys
-import tempfile
 from functools import cache
-from pathlib import Path
 
 from prismenv.finding.folders import builtin_workspace
 from prismenv.isolation.design import KIND_OF, Form, zygote_designs
-from prismenv.isolation.folder import remove_folder
+from prismenv.isolation.folder import HeldFolder
 from prismenv.isolation.language import load_language
 from prismenv.isolation.worker import Worker
 from prismenv.words.errors import EnvironmentException
@@ -27,11 +25,11 @@ def problem_of(form: Form) -> str:
     if sys.platform != "linux":
         return f"it needs Linux, this is {sys.platform}"
     folder = builtin_workspace().root / "sandbox"
-    root = Path(tempfile.mkdtemp(prefix="prismenv-"))
+    root = HeldFolder()
     try:
         profile = load_language("python", folder / "languages")
         design = zygote_designs(profile, folder, form, ["solution"], warm=False)["solution"]
-        place = root / "root"
+        place = root.path / "root"
         place.mkdir()
         worker = Worker(design, place, form)
         try:
@@ -41,7 +39,7 @@ def problem_of(form: Form) -> str:
     except (EnvironmentException, OSError) as error:
         return error.message if isinstance(error, EnvironmentException) else str(error)
     finally:
-        remove_folder(root)
+        root.remove()
     return ""
 
 

@@ -11,6 +11,7 @@ from prismenv.isolation.transcript import ProgramTalk
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import Execution, Isolation
 
+LAST_LINES = 60  # of error output: a trace of native code, or of deep calls
 OUTCOMES = {"timed_out", "out_of_memory", "output_limit"}
 
 
@@ -21,7 +22,8 @@ def execution(
     outcome, message = _outcome(ending, talk, limits)
     stderr = printable(ending.stderr)
     hit = [ending.stopped_by] if ending.stopped_by in LIMIT_OUTCOMES else []
-    if outcome == "exited" and ending.status and _ran_out_of_memory(stderr, profile):
+    by_itself = ending.stopped_by is None and outcome in ("exited", "crashed")
+    if by_itself and ending.status and _ran_out_of_memory(stderr, profile):
         outcome, message, hit = "out_of_memory", "it used more memory than it may", ["memory_bytes"]
     if ending.status == -signal.SIGXFSZ:
         hit = ["file_bytes"]
@@ -53,5 +55,8 @@ def _outcome(ending: Ending, talk: ProgramTalk, limits: Limits) -> tuple[str, st
 
 
 def _ran_out_of_memory(stderr: str, profile: LanguageProfile) -> bool:
-    last = stderr.rstrip().rpartition("\n")[2]
-    return bool(profile.out_of_memory) and re.search(profile.out_of_memory, last) is not None
+    """Whether what it said at its end is that. Behind it may come a trace of where the program was."""
+    if not profile.out_of_memory:
+        return False
+    last = stderr.rstrip().split("\n")[-LAST_LINES:]
+    return any(re.search(profile.out_of_memory, line) for line in last)

@@ -80,6 +80,9 @@ class Sandbox(SandboxContract):
         language: str = "python",
         verdict: VerdictMode | None = None,
     ) -> Verdict:
+        _check("solution", solution, str, FileSet)
+        _check("tests", tests, str)
+        _check("limits", limits, Limits, type(None))
         return await self._chosen.judge(
             solution, tests, limits=limits, module=module, language=language, verdict=verdict
         )
@@ -90,9 +93,13 @@ class Sandbox(SandboxContract):
     async def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
+        _check("program", program, str)
+        _check("stdin", stdin, str)
+        _check("limits", limits, Limits, type(None))
         return await self._chosen.run(program, stdin=stdin, language=language, limits=limits)
 
     async def open(self, language: str = "python", *, limits: Limits | None = None) -> SandboxSession:
+        _check("limits", limits, Limits, type(None))
         return await self._chosen.open(language, limits=limits)
 
     async def probe(self) -> Mapping[str, str]:
@@ -105,6 +112,13 @@ class Sandbox(SandboxContract):
 
     async def __aexit__(self, *error: object) -> None:
         await self._chosen.__aexit__(*error)
+
+
+def _check(name: str, given: object, *kinds: type) -> None:
+    """ConfigurationException for an argument of another type."""
+    if not isinstance(given, kinds):
+        expected = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise ConfigurationException(f"{name}: found {type(given).__name__}; expected {expected}", subject=name)
 
 
 def _settings(arguments: dict[str, Any]) -> SandboxSettings:

@@ -85,7 +85,8 @@ class Session:
         return told
 
     def _evaluate(self, name: str, code: str) -> Any:
-        linecache.cache[name] = (len(code), None, code.splitlines(keepends=True), name)
+        text = code if code.endswith("\n") else f"{code}\n"  # where the last line has no end, carets are a place off
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
         names = self._main.__dict__
         tree = compile(code, name, "exec", ONLY_TREE, dont_inherit=True)
         last = tree.body.pop() if tree.body and type(tree.body[-1]) is Expr else None

@@ -96,6 +96,16 @@ def test_a_folder_is_judged_in_the_language_of_its_entry(judged: Any) -> None:
     assert "'main.sh' is no file of the language javascript" in answer.err
 
 
+def test_a_file_of_no_known_language_is_no_fault_of_the_candidates(judged: Any) -> None:
+    judged.write("a.go", "package main")
+    answer = judged("judge", "a.go", "tests.py")
+    assert answer.code == 2
+    assert "no language's files end with .go; known are" in answer.err
+    assert "--language" in answer.err
+    judged.write("answer.txt", "def add(a, b): return a + b")
+    assert judged("judge", "answer.txt", "tests.py", "--json").json["fault"] in ("none", "candidate")
+
+
 def test_the_mode_of_the_verdict_can_be_named(judged: Any) -> None:
     assert judged("judge", "solution.py", "tests.py", "--verdict", "shared", "--json").json["verdict_mode"] == "shared"
     assert judged("judge", "solution.py", "tests.py", "--verdict", "spilt").code == 2

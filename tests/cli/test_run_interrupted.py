@@ -96,7 +96,7 @@ def test_after_kill_9_no_finished_node_is_lost_and_none_is_done_twice(slow: Any)
     process.kill()
     process.communicate(timeout=200)
     kept = slow("runs", "list", "--json").json[0]
-    assert kept["run_id"] == run
+    assert (kept["run_id"], kept["status"]) == (run, "killed")
     assert kept["nodes_done"] >= 4
     before = len(executed(slow))
     report = finish(slow, run)

@@ -259,3 +259,12 @@ def test_parameters_of_a_phase_out_of_range_are_told_with_their_line(tmp_path: P
     key = rest.partition(":")[0]
     with pytest.raises(ConfigurationException, match=rf":2: phase_1\.{section}\.{key}: found "):
         load_phases(write(tmp_path, f"phase_1:\n  {line}\n"))
+
+
+def test_a_slip_of_the_environments_own_name_is_an_error_and_another_name_is_not(tmp_path: Path) -> None:
+    found = workspaces(tmp_path, "environment_coding_chalenge: {max_attempts: 7}\n")
+    with pytest.raises(ConfigurationException, match="did you mean 'environment_coding_challenge'") as caught:
+        environment_block(found, "environment_coding_challenge")
+    assert "environment_config.yaml:1" in str(caught.value)
+    found = workspaces(tmp_path, "environment_enhanced_coding_challenge: {max_attempts: 7}\n")
+    assert environment_block(found, "environment_coding_challenge")["max_attempts"] != 7

@@ -349,3 +349,23 @@ def test_an_entry_of_another_language_is_refused(warm_sandbox: Callable[[str], B
         warm_sandbox("portable").judge(files, "def test_a(): pass")
     with pytest.raises(ConfigurationException, match=r"'main\.cpp' is no file of the language bash"):
         warm_sandbox("portable").judge(files, CASES, language="bash")
+
+
+HUNGRY = {
+    "cpp": "#include <vector>\nint main() {\n    std::vector<std::vector<char>> all;\n"
+    "    for (;;) all.emplace_back(1 << 24, 'x');\n}\n",
+    "java": "import java.util.*;\npublic class Main {\n    public static void main(String[] a) {\n"
+    "        List<byte[]> all = new ArrayList<>();\n        for (;;) all.add(new byte[1 << 20]);\n    }\n}\n",
+    "javascript": "const all = []; for (;;) all.push(new Array(1000).fill(Math.random()));",
+    "rust": "fn main() { let mut all = Vec::new(); loop { all.push(vec![1u8; 1 << 24]); } }",
+}
+
+
+@pytest.mark.parametrize("form", ["full", "portable"])
+@pytest.mark.parametrize("language", sorted(HUNGRY))
+def test_a_program_that_has_no_memory_left_is_called_that(
+    language: str, form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+) -> None:
+    usable(language, form)
+    verdict = warm_sandbox(form).judge(HUNGRY[language], CASES, language=language)
+    assert (verdict.outcome, verdict.fault) == ("out_of_memory", "candidate"), verdict.output

@@ -252,6 +252,23 @@ def test_a_wrong_argument_of_the_public_sandbox_is_told_at_once(arguments: dict[
         Sandbox(**arguments)
 
 
+def test_an_argument_of_another_type_and_a_sandbox_that_is_not_open_are_told_in_words() -> None:
+    box = BlockingSandbox(Sandbox(isolation="portable"))
+    with box:
+        for call, said in [
+            (lambda: box.judge(3, "x"), "solution: found int; expected str or FileSet"),  # type: ignore[arg-type]
+            (lambda: box.judge("x = 1", None), "tests: found NoneType; expected str"),  # type: ignore[arg-type]
+            (lambda: box.run("x", limits={"wall_seconds": 3}), "limits: found dict"),  # type: ignore[arg-type]
+            (lambda: box.open(limits={"wall_seconds": 3}), "limits: found dict"),  # type: ignore[arg-type]
+        ]:
+            with pytest.raises(ConfigurationException, match=said):
+                call()
+    for other in (box, BlockingSandbox(Sandbox(isolation="portable"))):
+        with pytest.raises(SandboxException, match="use it in `with`"):
+            other.run("print(1)")
+
+
+@pytest.mark.anyio
 async def test_the_public_sandbox_judges_and_runs_as_its_arguments_say() -> None:
     async with Sandbox(isolation="portable", verdict="shared", limits={"wall_seconds": 20}, workers=1) as sandbox:
         verdict = await sandbox.judge("def one(): return 1", "def test_one(): assert one() == 1")

@@ -5,7 +5,7 @@ neither waits for SQLAlchemy nor holds it in memory.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,7 +218,7 @@ def with_usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> Recipe:
     if "default" in recipe.models:
         return recipe
     agents = {role: agent for role, agent in load_agents(workspaces).items() if role not in recipe.models}
-    models = {**_models_by_hand(recipe.name, {"agents": list(agents)}, agents), **recipe.models}
+    models = {**_models_by_hand(recipe.name, agents, agents), **recipe.models}
     return recipe.model_copy(update={"models": models})
 
 
@@ -231,7 +231,7 @@ async def open_default_services(environment_name: str, block: Mapping[str, Any])
     """
     workspaces = find_workspaces()
     agents = load_agents(workspaces)
-    models = _models_by_hand(environment_name, block, agents)
+    models = _models_by_hand(environment_name, _roles_of(environment_name, block), agents)
     recipe = Recipe(name=environment_name, environment=environment_name, models=models)
     async with AsyncExitStack() as stack:
         yield await _enter(stack, recipe, workspaces, _Given(workspaces.project_folder, SystemClock()))
@@ -243,12 +243,21 @@ def usual_models(recipe: Recipe, workspaces: WorkspaceSet) -> dict[str, str]:
     block = {**environment_block(workspaces, name), **recipe.config}
     config = build_config(block, environment_registry.get(name).config or EnvironmentConfig, name)
     agents = {role: agent for role, agent in load_agents(workspaces).items() if role in config.agents}
-    return _models_by_hand(name, config, agents)
+    return _models_by_hand(name, config.agents, agents)
 
 
-def _models_by_hand(
-    environment_name: str, block: Mapping[str, Any] | EnvironmentConfig, agents: Mapping[str, AgentFile]
-) -> dict[str, str]:
+def _roles_of(environment_name: str, block: Mapping[str, Any]) -> Iterable[str]:
+    """The roles that an environment asks, as its block says, or else its own configuration."""
+    roles: Iterable[str] | None = block.get("agents")
+    if roles is not None:
+        return roles
+    model = environment_registry.get(environment_name).config if environment_name in environment_registry else None
+    default: list[str] = (model or EnvironmentConfig).model_fields["agents"].get_default(call_default_factory=True)
+    return default
+
+
+def _models_by_hand(environment_name: str, roles: Iterable[str], agents: Mapping[str, AgentFile]) -> dict[str, str]:
+    """Models by role. `roles` are those that will be asked: of these is told that the simulated model answers."""
     models = {
         name.removeprefix(MODEL_VARIABLE).lower(): value
         for name, value in sorted(os.environ.items())
@@ -259,7 +268,7 @@ def _models_by_hand(
     simulated = {
         role: DEFAULT_MODEL for role, agent in agents.items() if role not in models and not _names_model(agent)
     }
-    concerned = [role for role in block.get("agents") or simulated if role in simulated]
+    concerned = [role for role in roles if role in simulated]
     if concerned:
         logger.warning(
             "{}: no model is set for {}, so the simulated model {} answers. "

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from prismenv import Rubric, Verdict, read_rubric
+from prismenv import ConfigurationException, Rubric, Verdict, read_rubric
 
 RewardRule = Literal["all_or_nothing", "share", "shaped"]
 _RULES: Mapping[RewardRule, str] = {
@@ -61,4 +61,7 @@ def rubric_of(rule: RewardRule, composed: Any) -> Rubric:
 
     ConfigurationException where it is not composed rightly.
     """
-    return read_rubric(_RULES[rule] if composed is None else composed, CRITERIA)
+    try:
+        return read_rubric(_RULES[rule] if composed is None else composed, CRITERIA)
+    except ConfigurationException as error:
+        raise error.at("config", "rubric")  # noqa: B904 - the same one, with its place

@@ -137,6 +137,9 @@ def _read(document: Any, criteria: Mapping[str, Criterion], where: str, depth: i
         if "gate" in document and set(document) <= {"gate", "at_least"}:
             inner = _read(document["gate"], criteria, f"{where}.gate", depth + 1)
             return Gate(inner, document.get("at_least", 1.0))
+        unknown = next((str(key) for key in document if key not in ("weighted", "sequence", "gate", "at_least")), "")
+        if near := did_you_mean(unknown, ("weighted", "sequence", "gate", "at_least")):
+            raise _wrong(f"{where}: unknown key {unknown!r:.80}{near}")
     raise _wrong(f"{where}: expected a part's name, or one of weighted, sequence and gate, found {document!r:.80}")
 
 

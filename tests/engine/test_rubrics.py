@@ -188,6 +188,8 @@ def deep(levels: int) -> Any:
     [
         ("on", "did you mean 'one'"),
         (None, "expected a part's name"),
+        ({"gate": "share", "at_leest": 1}, "unknown key 'at_leest'; did you mean 'at_least'"),
+        ({"wighted": {"share": 1}}, "unknown key 'wighted'; did you mean 'weighted'"),
         ({"weighted": {}}, "parts must be"),
         ({"weighted": {"one": "much"}}, "finite number"),
         ({"weighted": [{"one": "one"}]}, r"weighted\[0\]"),

@@ -81,6 +81,9 @@ class GuestSandbox(Sandbox):
             if self._packages.entries:
                 self._packages.lay_out(self._shelf())
         except OSError as error:
+            root, self._root = self._root, None
+            if root is not None:
+                root.remove()
             kind = self.isolation
             raise SandboxException(f"the {kind} sandbox cannot be set up: {error}", subject=kind) from error
         return self
@@ -101,6 +104,7 @@ class GuestSandbox(Sandbox):
         language: str = "python",
         verdict: VerdictMode | None = None,
     ) -> Verdict:
+        self._open_root()
         kit, mode = await self._kit(language), verdict or self.verdict
         guest = kit.profile.guest
         if guest is not None and mode == "split" and guest.split is None:
@@ -125,6 +129,7 @@ class GuestSandbox(Sandbox):
     async def run(
         self, program: str, *, stdin: str = "", language: str = "python", limits: Limits | None = None
     ) -> Execution:
+        self._open_root()
         kit = await self._kit(language)
         async with self._places:
             return await self._programs.run(

@@ -269,6 +269,14 @@ def test_an_argument_of_another_type_and_a_sandbox_that_is_not_open_are_told_in_
 
 
 @pytest.mark.anyio
+async def test_an_asynchronous_sandbox_that_is_not_open_says_so() -> None:
+    sandbox = Sandbox(isolation="portable")
+    for call in (sandbox.judge("x = 1", "def test_a(): pass"), sandbox.run("print(1)"), sandbox.open()):
+        with pytest.raises(SandboxException, match="use it in `async with`"):
+            await call
+
+
+@pytest.mark.anyio
 async def test_the_public_sandbox_judges_and_runs_as_its_arguments_say() -> None:
     async with Sandbox(isolation="portable", verdict="shared", limits={"wall_seconds": 20}, workers=1) as sandbox:
         verdict = await sandbox.judge("def one(): return 1", "def test_one(): assert one() == 1")

@@ -19,6 +19,7 @@ from prismenv.contracts.entry import (
     is_entry,
     make_entry,
     own_options,
+    refuse_option_slips,
     run_node,
 )
 from prismenv.contracts.environment import Environment
@@ -264,6 +265,7 @@ class BaseEnvironment(Workflow, Judging, Progress, Environment):
         seed = whole_option(options, "seed", least=0)
         if seed is not None:
             self._seed = seed
+        refuse_option_slips(author, options, self.environment_name)
         returned = await call_author(self.environment_name, "reset", author, *args, **own_options(author, options))
         return returned if hasattr(self, "step") or tools_of(type(self)) else None
 

@@ -8,9 +8,7 @@ from pydantic import ValidationError
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.jsonkind import json_kind
-from prismenv.words.nearness import did_you_mean
-
-SLIP_CUTOFF = 0.85  # an own key that is as like a known one as this is taken for a slip of it
+from prismenv.words.nearness import SLIP_CUTOFF, did_you_mean
 
 
 def build_config(

@@ -25,13 +25,14 @@ from prismenv.contracts.results import as_results
 from prismenv.contracts.settings import EnvironmentConfig
 from prismenv.words.codestopped import code_stopped
 from prismenv.words.errors import ConfigurationException, EnvironmentException, EnvironmentExecutionException
-from prismenv.words.nearness import did_you_mean
+from prismenv.words.nearness import SLIP_CUTOFF, did_you_mean, nearest
 from prismenv.words.records import ChallengeResults
 
 Method = Callable[..., Awaitable[Any]]
 ENTRY_METHODS = ("close", "execute_node", "health_check", "initialize", "reset")
 # What the engine reads from a call; handed on only to authors whose signature names it.
 ENGINE_OPTIONS = ("max_attempts", "num_problems", "previous_problems", "seed", "task_timeout", "timeout")
+RESET_KEYS = ("seed", "episode_id")  # what the engine gives every reset
 _inside: ContextVar[frozenset[tuple[int, str]]] = ContextVar("prismenv_entries", default=frozenset())
 
 
@@ -238,6 +239,20 @@ def _named(function: Method) -> Mapping[str, inspect.Parameter]:
     parameters = dict(inspect.signature(function).parameters)
     parameters.pop(next(iter(parameters)), None)
     return parameters
+
+
+def refuse_option_slips(method: Method, options: Mapping[str, Any], environment_name: str) -> None:
+    """ConfigurationException for an option that the method's signature does not name, but nearly.
+
+    Others are only left out: a client may send what an environment has no use for.
+    """
+    parameters = _parameters(method)
+    if any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+        return
+    free = [name for name in parameters if name not in options]
+    for name in options:
+        if name not in (*parameters, *RESET_KEYS) and nearest(name, free, cutoff=SLIP_CUTOFF):
+            raise _unknown_option(environment_name, name, parameters)
 
 
 def own_options(method: Method, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,13 +19,12 @@ from prismenv.finding.workspace import WorkspaceSet
 from prismenv.finding.yamlfile import YamlDocument, load_yaml, validate
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.mapping import FrozenModel, MappingModel
-from prismenv.words.nearness import did_you_mean, nearest
+from prismenv.words.nearness import SLIP_CUTOFF, did_you_mean, nearest
 
 ENVIRONMENT_FILE = "environment_config"
 TREE_FILE = "tree_configs"
 PHASE_FILE = "phase_configs"
 EXPERIMENT_FILE = "experiment_configs"
-SLIP_CUTOFF = 0.85
 
 
 class TreeBlock(FrozenModel):

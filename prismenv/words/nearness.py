@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+SLIP_CUTOFF = 0.85  # a name that may be anything, and is as like a known one as this, is taken for a slip of it
+
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known name that is most like `name`, None where none is like it."""

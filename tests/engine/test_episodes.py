@@ -275,6 +275,22 @@ async def test_plain_methods_run_in_threads_and_take_and_give_text() -> None:
     assert (await plain.system_prompt(), await plain.compute_reward()) == ("Shout.", 2.0)
 
 
+class Choosy(BaseEnvironment):
+    def reset(self, concept: str = "any", seeds: int = 0) -> str:
+        return f"{concept} {seeds}"
+
+    def step(self, action: str) -> str:
+        return action
+
+
+async def test_an_option_that_is_nearly_one_of_resets_is_a_slip_and_others_are_left_out() -> None:
+    choosy = instance_of(Choosy)
+    with pytest.raises(ConfigurationException, match="takes no option 'concpt'; did you mean 'concept'"):
+        await choosy.reset({"concpt": "loops"})
+    told = await choosy.reset({"concept": "loops", "seed": 3, "episode_id": "mine", "concepts": ["x"], "colour": 1})
+    assert told.observation == "loops 0"
+
+
 class Stuck(BaseEnvironment):
     """A plain step that does not return before it is let go."""
 

@@ -313,4 +313,3 @@ class Suite:
         ]
         if len(kept) < len(self.tree.body):
             self.tree.body[:] = kept
-    

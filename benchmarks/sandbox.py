@@ -3,9 +3,10 @@
     python benchmarks/sandbox.py [--runs N] [--growth N] [--kinds full,userns] [--verdicts split,shared]
 
 The solution has 15 lines, the suite 5 tests. Prints one JSON document: CPU milliseconds per judged run with the
-parent's share, median latency when idle, runs per second with a worker for each processor, how evenly 256 callers are
-served, start of an idle pool, what a call and ten megabytes cost from a suite to a solution in another process, memory
-of zygotes and of runs, and what has grown after many runs.
+parent's share, median latency of runs that follow each other at once, and of runs that come 20 ms after the one before,
+to a sandbox that is idle and has prepared for them (`idle_latency_ms`), runs per second with a worker for each
+processor, how evenly 256 callers are served, start of an idle pool, what a call and ten megabytes cost from a suite to
+a solution in another process, memory of zygotes and of runs, and what has grown after many runs.
 """
 
 import argparse
@@ -101,6 +102,7 @@ def test_across():
         print("call_us", took(lambda: add(2, 3), 2000) * 1e6)
     print("ten_megabytes_there_and_back_seconds", took(lambda: same(numbers), 1))
 """
+IDLE_SECONDS = 0.02  # in which the next run has been prepared
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -136,7 +138,7 @@ async def judge(sandbox: Sandbox, tests: str) -> float:
 
 
 def one_by_one(kind: str, mode: VerdictMode, tests: str, runs: int) -> dict[str, float]:
-    """CPU per run and latency, one run after the other."""
+    """CPU per run and latency, one run after the other; latency with pauses between them as well."""
 
     async def main() -> dict[str, float]:
         begun = time.perf_counter()
@@ -147,10 +149,15 @@ def one_by_one(kind: str, mode: VerdictMode, tests: str, runs: int) -> dict[str,
             cpu, own = cpu_seconds(), time.process_time()
             took = [await judge(sandbox, tests) for _ in range(runs)]
             cpu, own = cpu_seconds() - cpu, time.process_time() - own
+            idle = []
+            for _ in range(runs):
+                await anyio.sleep(IDLE_SECONDS)
+                idle.append(await judge(sandbox, tests))
         return {
             "cpu_ms_per_run": round(cpu / runs * 1000, 2),
             "of_that_parent_ms": round(own / runs * 1000, 2),
             "median_latency_ms": round(statistics.median(took) * 1000, 2),
+            "idle_latency_ms": round(statistics.median(idle) * 1000, 2),
             "start_seconds": round(start, 3),
         }
 

@@ -197,9 +197,15 @@ class GuestSandbox(Sandbox):
 
     async def _in_place(self, judged: Callable[[], Awaitable[Verdict]]) -> Verdict:
         """Judge when a place is free, and once more where that was no fault of the code's."""
-        async with self._places:
+        try:
+            self._places.acquire_nowait()  # a free one, without another round of the event loop
+        except anyio.WouldBlock:
+            await self._places.acquire()
+        try:
             verdict = await judged()
             return await judged() if verdict.outcome == "infrastructure_error" else verdict
+        finally:
+            self._places.release()
 
     def _allowed(self, kit: LanguageKit, limits: Limits | None) -> Limits:
         """What a run may use: what is asked for over the language's own, never more than the ceiling."""

@@ -40,22 +40,28 @@ class FrameDecoder:
         self._total += len(data)
         if self._total > TOTAL_BYTES:
             raise ProtocolException(f"the guest sent more than {TOTAL_BYTES} bytes of results")
-        self._held += data
-        held, at = self._held, 0
+        held: bytes | bytearray = data  # mostly nothing is kept, and nothing has to be
+        if self._held:
+            self._held += data
+            held = self._held
+        at, end, least, most = 0, len(held), len(self._nonce), FRAME_BYTES
         try:
-            while len(held) - at >= PREFIX_BYTES:
+            while end - at >= PREFIX_BYTES:
                 begin = at + PREFIX_BYTES
                 size = int.from_bytes(held[at:begin], "big")
-                if not len(self._nonce) < size <= FRAME_BYTES:
+                if not least < size <= most:
                     raise ProtocolException(f"a frame of {size} bytes is not one of the guest's")
-                if len(held) < begin + size:
+                if end < begin + size:
                     break
                 at = begin + size
                 yield self._decode(held[begin:at])
         finally:
-            del held[:at]
+            if held is self._held:
+                del held[:at]
+            elif at < end:
+                self._held += held[at:]
 
-    def _decode(self, body: bytearray) -> list[Any]:
+    def _decode(self, body: bytes | bytearray) -> list[Any]:
         if not body.startswith(self._nonce):
             raise ProtocolException("a frame does not carry the run's nonce")
         try:

@@ -35,6 +35,8 @@ from prismenv.words.errors import ConfigurationException, SandboxException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, VerdictMode
 
+IN_MEMORY = nullcontext(Path("/tmp"))  # noqa: S108 - the jail's own
+
 
 class JailedSandbox(GuestSandbox):
     """Runs each judgement in jailed children of warm zygotes: two zygotes for each worker, one that is told of tests
@@ -168,8 +170,7 @@ class JailedSandbox(GuestSandbox):
 
     def _folder_for_run(self) -> AbstractContextManager[Path]:
         """Where a run may write: with namespaces it makes its own in memory, which nobody else sees."""
-        inside = Path("/tmp")  # noqa: S108 - the jail's own
-        return private_folder(self._open_root()) if self.form == "alone" else nullcontext(inside)
+        return private_folder(self._open_root()) if self.form == "alone" else IN_MEMORY
 
 
 async def _all_at_once(works: list[Callable[[], object]]) -> list[SandboxException]:

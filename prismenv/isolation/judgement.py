@@ -92,6 +92,7 @@ class Judgement:
         if any(report.out_of_memory for report in self.reports.values()) or finding.outcome == "out_of_memory":
             self.limits_hit["memory_bytes"] = None
         message = repeatable(finding.message)
+        outcomes = [case.outcome for case in cases]
         return Verdict(
             outcome=finding.outcome,
             fault=finding.fault,
@@ -106,9 +107,9 @@ class Judgement:
             isolation=self.isolation,
             verdict_mode=self.verdict_mode,
             harness_hash=self.harness_hash,
-            tests_passed_num=sum(case.outcome == "passed" for case in cases),
-            tests_failed_num=sum(case.outcome in ("failed", "argument_rewritten") for case in cases),
-            tests_errored_num=sum(case.outcome in ("errored", "timed_out") for case in cases),
+            tests_passed_num=outcomes.count("passed"),
+            tests_failed_num=outcomes.count("failed") + outcomes.count("argument_rewritten"),
+            tests_errored_num=outcomes.count("errored") + outcomes.count("timed_out"),
         )
 
     def _cases(self, finding: Finding, expected: list[str]) -> tuple[list[CaseResult], list[Section]]:

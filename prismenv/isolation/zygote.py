@@ -12,6 +12,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +40,7 @@ USE = struct.Struct("=i4x5q104x32xq104x")  # a wait status, and of two `struct r
 MOST_RUNS = 50_000
 USUAL_RUNS = 40_000
 ENDED = b"ended "
+NUMBER = slice(8, 16)  # where the number of the run is in that packet
 
 
 class ZygoteLostError(Exception):
@@ -95,6 +97,7 @@ class Zygote:
         self._jobs, self._their_jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._news = select.poll()
         self._news.register(self._control, select.POLLIN)
+        self._control.settimeout(0)  # who waits asks `_news` first
         self._room = ""
         self._pid = 0
         self._pidfd = -1
@@ -270,7 +273,10 @@ class Zygote:
             self._control.send(text.encode("ascii"))
 
     def _hear(self, seconds: float) -> tuple[list[str], list[int]]:
-        self._control.settimeout(seconds)
+        if self._control.fileno() < 0:
+            raise ZygoteLostError("the zygote was ended")
+        if seconds and not self._news.poll(seconds * 1000):
+            raise TimeoutError("the zygote said nothing")
         try:
             data, descriptors, _, _ = socket.recv_fds(self._control, PACKET_BYTES, 4)
         except ConnectionError:
@@ -280,7 +286,7 @@ class Zygote:
             raise ZygoteLostError("the zygote has died")
         if data.startswith(ENDED):
             self._last_use = data[-USE.size :]
-            data = data[: -USE.size]
+            return ["ended", str(int.from_bytes(data[NUMBER], sys.byteorder))], descriptors
         return data.decode("ascii", "replace").split(), descriptors
 
 
@@ -294,7 +300,7 @@ class ZygoteGuest(HandedGuest):
         self._zygote = zygote
         self._lost = ""
         self._out_of_memory = False
-        self._killed = False
+        self._killed = self._asked_last = False
         self._use: ZygoteUse | None = None
         self._pid: int | None = None
         self._number = self._hand(partial(zygote.ask, request), bridge, streams_apart=request.streams_apart)
@@ -313,7 +319,8 @@ class ZygoteGuest(HandedGuest):
 
     def exceeded(self) -> str | None:
         group = self._zygote.group
-        self._out_of_memory = self._out_of_memory or (group is not None and group.has_killed())
+        if not (self._out_of_memory or self._asked_last):
+            self._out_of_memory = group is not None and group.has_killed()
         return "memory_bytes" if self._out_of_memory else None
 
     def kill(self) -> None:
@@ -328,6 +335,7 @@ class ZygoteGuest(HandedGuest):
                 self._lost = "the zygote did not end a run in time"
                 self._zygote.close()
         use, killed_for = self._use, self.exceeded()
+        self._asked_last = True  # nothing of the run is left that could still be killed
         if use is not None and use.status != -signal.SIGKILL:
             return Exit(use.status, use.cpu_seconds, use.peak_bytes)
         if use is not None:

@@ -5,7 +5,7 @@ import fcntl
 import posix
 import resource
 import sys
-from _json import encode_basestring_ascii
+from _json import encode_basestring_ascii, make_encoder
 from _signal import SIGKILL, alarm  # type: ignore[import-not-found]  # no stubs; signal itself imports enum
 from collections.abc import Callable
 from typing import Any
@@ -28,23 +28,15 @@ def open_channel(nonce: str, home: Callable[[], int] = posix.getpid) -> Callable
     posix.dup2(null, 0)
     posix.close(null)
     die_with_parent(channel)
-    write, leave, owner, text = posix.write, posix._exit, home(), encode_basestring_ascii  # noqa: SLF001 - its public name
-
-    def encode(value: Any) -> str:
-        if isinstance(value, str):
-            return text(value)
-        if value is None or value is True or value is False:
-            return {None: "null", True: "true", False: "false"}[value]
-        if isinstance(value, (list, tuple)):
-            return "[" + ",".join([encode(item) for item in value]) + "]"
-        return repr(value)
-
+    write, leave, owner = posix.write, posix._exit, home()  # noqa: SLF001 - its public name
+    # No marker of cycles, no indent, no sorting or skipping of keys; a number that is none is refused by the parent.
+    encode = make_encoder(None, repr, encode_basestring_ascii, None, ":", ",", *(False, False, True))
     held: list[bytes] = []
 
     def send(*fields: Any, hold: bool = False) -> None:
         if home() != owner:
             leave(0)  # a child of the solution came back into the harness: it has nothing to say here
-        body = (nonce + encode(fields)).encode("ascii")
+        body = "".join((nonce, *encode(fields, 0))).encode("ascii")
         held.append(len(body).to_bytes(4, "big") + body)
         if hold and len(held) < MOST_HELD:
             return

@@ -46,23 +46,35 @@ class SuiteError(Exception):
     """The suite cannot be judged against anything; the message says why in one line."""
 
 
-NO_CHILDREN = ("ctx", "op", "ops", "type_comment")  # fields that hold nothing that is looked for
-_fields: dict[type, tuple[str, ...]] = {}
+# Fields that hold nothing that is looked for: operators and contexts, and what is no node.
+NO_CHILDREN = frozenset(
+    {"ctx", "op", "ops", "type_comment", "id", "attr", "arg", "kind", "level", "module", "asname", "rest", "conversion",
+     "simple", "is_async"}
+)  # fmt: skip
+_fields: dict[type, tuple[str, ...]] = {Constant: ()}
+
+
+def _fields_of(node: AST) -> tuple[str, ...]:
+    fields = _fields[node.__class__] = tuple(name for name in node._fields if name not in NO_CHILDREN)
+    return fields
+
+
+def _add_children(node: AST, found: list[AST]) -> None:
+    fields = _fields.get(node.__class__)
+    for field in _fields_of(node) if fields is None else fields:
+        value = getattr(node, field, None)
+        if value.__class__ is list:
+            for item in value:
+                if isinstance(item, AST):
+                    found.append(item)  # noqa: PERF401 - a comprehension is a function more
+        elif isinstance(value, AST):
+            found.append(value)
 
 
 def children(node: AST) -> list[AST]:
     """The direct children of a node, without operators and contexts."""
-    cls = node.__class__
-    fields = _fields.get(cls)
-    if fields is None:
-        fields = _fields[cls] = tuple(name for name in node._fields if name not in NO_CHILDREN)
     found: list[AST] = []
-    for field in fields:
-        value = getattr(node, field, None)
-        if value.__class__ is list:
-            found += [item for item in value if isinstance(item, AST)]
-        elif isinstance(value, AST):
-            found.append(value)
+    _add_children(node, found)
     return found
 
 
@@ -70,7 +82,7 @@ def every(tree: AST) -> list[AST]:
     """All nodes of a tree."""
     nodes = [tree]
     for node in nodes:
-        nodes += children(node)
+        _add_children(node, nodes)
     return nodes
 
 
@@ -104,7 +116,6 @@ class Suite:
 
     def __init__(self, text: str, modules: tuple[str, ...]) -> None:
         flags: int = PyCF_ONLY_AST
-        self._changed = False
         self.tree: Any = compile(text, "tests.py", "exec", flags, dont_inherit=True)
         self.mentions_unittest = "unittest" in text
         self.mentions_numpy = "numpy" in text
@@ -129,7 +140,6 @@ class Suite:
         )
         self._drop_direct_calls()
         self.asserts = self._plain_asserts() if "assert " in text else []
-        self._text = text
         self._statements = len(self.tree.body)  # what follows is for who asks what the suite names, not to be run
         self._code: CodeType | None = None
 
@@ -141,9 +151,8 @@ class Suite:
     def compiled(self) -> CodeType:
         """The suite as it is to be run. Compiling finds what is wrong with it that its tree alone does not show."""
         if self._code is None:
-            own = Module(self.tree.body[: self._statements], [])
-            source = own if self._changed or self.explainers else self._text
-            self._code = compile(source, "tests.py", "exec", dont_inherit=True)
+            own = Module(self.tree.body[: self._statements], [])  # reading the text once more takes longer
+            self._code = compile(own, "tests.py", "exec", dont_inherit=True)
         return self._code
 
     def look_into(self, examples: "Suite") -> None:
@@ -174,7 +183,6 @@ class Suite:
         # The solution's names are given to the suite anyway; a star import would let them shadow the suite's own.
         if not any(isinstance(node, ImportFrom) and node.names[0].name == "*" for node in self.nodes):
             return
-        self._changed = True
         for node in self.nodes:
             for field in ("body", "orelse", "finalbody"):
                 body = getattr(node, field, None)
@@ -305,4 +313,3 @@ class Suite:
         ]
         if len(kept) < len(self.tree.body):
             self.tree.body[:] = kept
-            self._changed = True

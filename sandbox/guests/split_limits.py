@@ -58,6 +58,7 @@ LOADERS = {
     "yaml.load_all": frozenset({"yaml.Loader", "yaml.CLoader", "yaml.UnsafeLoader", "yaml.CUnsafeLoader"}),
 }
 TABLE_QUESTIONS = frozenset({"eval", "query"})  # of a DataFrame: their texts call functions of the tests
+SPECIAL = SETTERS | TABLE_QUESTIONS  # attributes that count whatever they are asked of
 MADE_HERE = frozenset({"pickle.dumps", "marshal.dumps"})
 AMONG = "here they would run among the tests"
 ADVICE = "the solution runs in a process of its own, where that changes nothing"
@@ -78,12 +79,25 @@ def unsplittable(nodes: list[AST], words: set[str], modules: frozenset[str]) -> 
             if node.__class__ in (Name, Attribute) and id(node) not in called and _is_runner(node, names):
                 return f"it hands on what runs text (line {getattr(node, 'lineno', 0)}): {AMONG}"
     for node in looked_at:
+        if isinstance(node, Call) and _is_plain(node.func, names):
+            continue
         found = _patched(node, names) if isinstance(node, Call) else _assigned(node, names)
         if isinstance(node, Call) and _runs_text(node, names, held):
             return f"it runs what may be the solution's words (line {node.lineno}): {AMONG}"
         if found and found.partition(".")[0] not in modules and not _is_fine(found):
             return f"it replaces {found} (line {getattr(node, 'lineno', 0)}): {ADVICE}"
     return ""
+
+
+def _is_plain(function: Any, names: dict[str, str]) -> bool:
+    """Whether a call is of a kind that neither _patched() nor _runs_text() knows, as most calls of a suite are."""
+    if isinstance(function, Name):
+        return function.id not in names and function.id not in RUNNERS
+    if not isinstance(function, Attribute) or function.attr in SPECIAL:
+        return False
+    while isinstance(function, Attribute):
+        function = function.value
+    return not isinstance(function, Name) or function.id not in names
 
 
 def _runs_text(call: Call, names: dict[str, str], held: frozenset[str]) -> bool:

@@ -24,8 +24,8 @@ Theory of operation
     reads its payload and serves it by the guest that the request names.
 
     Packets are words. Control: `room FILE_BYTES TASKS FOLDER`, `kill NUMBER`, `where NUMBER`. Answers are `born PID`,
-    `ready`, `roomed`, `here NUMBER` with a pidfd, `broken TEXT`, and `ended NUMBER` followed by the bytes of the
-    kernel's answers (zygote_kernel.Lookout): nothing is made of them in here, for what a zygote touches after a fork is
+    `ready`, `roomed`, `here NUMBER` with a pidfd, `broken TEXT`, and `ended` followed by the number and the kernel's
+    answers as bytes (zygote_kernel.Lookout): nothing is made of them in here, for what a zygote touches after a fork is
     copied as well. Jobs: `NUMBER ENTRY` with descriptors.
 """
 
@@ -145,15 +145,14 @@ class Zygote:
             self._bury()
 
     def _bury(self) -> None:
-        posix.close(self._pidfd)
+        self._lookout.reap(self._pid, self._pidfd)
         self._pidfd = -1
-        self._lookout.reap(self._pid)
 
     def _end(self) -> None:
         """The child has ended: tell how, and have the next one, where it can be prepared before its run is known."""
         self._bury()
         try:
-            self._control.sendmsg([f"ended {self._number} ".encode(), self._lookout.ended])
+            self._lookout.tell(self._number)
         except OSError:
             posix._exit(0)  # noqa: SLF001 - as above
         self._number += 1

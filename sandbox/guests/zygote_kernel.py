@@ -27,6 +27,7 @@ CAPABILITY_VERSION = 0x20080522
 LANDLOCK_VERSION_FLAG, LANDLOCK_PATH_BENEATH = 1, 1
 O_PATH = 0x200000
 POLLIN = 1
+MSG_NOSIGNAL = 0x4000
 ABOVE = 64  # where a zygote's own descriptors are: a child is given the low numbers
 
 _library = ctypes.PyDLL(None, use_errno=True)  # the interpreter's lock stays held: nothing else runs here
@@ -53,7 +54,8 @@ def prepared(function: Any, what: str, *arguments: Any) -> Callable[[], int]:
     """A call that is ready to be made: in a child every object that is made anew costs a page of memory."""
 
     def call() -> int:
-        return checked(function(*arguments), what)
+        result: int = function(*arguments)
+        return checked(result, what) if result == -1 else result
 
     return call
 
@@ -177,35 +179,50 @@ class PollDescriptor(ctypes.Structure):
 class Lookout:
     """Waits for one descriptor that is always there, and for one child at a time; it has no words of its own to make.
 
-    `ended` holds how the last child that was waited for ended: its status (a C int, and four bytes of nothing), what it
-    used and what this process has used, each as the kernel's struct rusage (the same on every 64-bit Linux).
+    What it tells of a child's end is the word `ended `, two bytes of nothing, the child's number (eight bytes), its
+    status (a C int, and four bytes of nothing), what it used and what this process has used, each as the kernel's
+    struct rusage (the same on every 64-bit Linux).
     """
 
-    STATUS_BYTES, USE_BYTES, CHILDREN_BYTES = 8, 144, 288
+    HEAD_BYTES, STATUS_BYTES, USE_BYTES = 16, 8, 144
 
     def __init__(self, standing: int) -> None:
-        self._pair = (PollDescriptor * 2)((standing, POLLIN, 0), (-1, POLLIN, 0))
-        self._poll = prepared(_library.poll, "poll", self._pair, ctypes.c_ulong(2), ctypes.c_int(-1))
-        self.ended = ctypes.create_string_buffer(self.STATUS_BYTES + self.CHILDREN_BYTES)
-        begin = ctypes.addressof(self.ended)
+        pair = (PollDescriptor * 2)((standing, POLLIN, 0), (-1, POLLIN, 0))
+        self._poll = prepared(_library.poll, "poll", pair, ctypes.c_ulong(2), ctypes.c_int(-1))
+        size, found = ctypes.sizeof(PollDescriptor), PollDescriptor.found.offset
+        self._watched = ctypes.c_int.from_buffer(pair, size)
+        self._asked, self._ended = (ctypes.c_short.from_buffer(pair, at + found) for at in (0, size))
+        told = ctypes.create_string_buffer(b"ended ", self.HEAD_BYTES + self.STATUS_BYTES + 2 * self.USE_BYTES)
+        self._number = ctypes.c_uint64.from_buffer(told, self.HEAD_BYTES - 8)
+        status = ctypes.addressof(told) + self.HEAD_BYTES
         self._pid = ctypes.c_int(-1)
-        own = ctypes.c_void_p(begin + self.STATUS_BYTES + self.USE_BYTES)
-        child = ctypes.c_void_p(begin + self.STATUS_BYTES)
-        self._reap = prepared(_library.wait4, "wait4", self._pid, ctypes.c_void_p(begin), ctypes.c_int(0), child)
+        child = ctypes.c_void_p(status + self.STATUS_BYTES)
+        own = ctypes.c_void_p(status + self.STATUS_BYTES + self.USE_BYTES)
+        self._reap = prepared(_library.wait4, "wait4", self._pid, ctypes.c_void_p(status), ctypes.c_int(0), child)
         self._look = prepared(_library.getrusage, "getrusage", ctypes.c_int(0), own)
+        size, silent = ctypes.c_size_t(len(told)), ctypes.c_int(MSG_NOSIGNAL)
+        self._tell = prepared(_library.send, "send", ctypes.c_int(standing), told, size, silent)
+        self._descriptor = ctypes.c_int(-1)
+        self._close = prepared(_library.close, "close", self._descriptor)
 
     def wait(self, pidfd: int) -> bool:
         """Wait for either: True when it is the child that has ended."""
-        standing, child = self._pair
-        child.descriptor = pidfd
+        self._watched.value = pidfd
         self._poll()
-        return bool(child.found) and not standing.found
+        return bool(self._ended.value) and not self._asked.value
 
-    def reap(self, pid: int) -> None:
-        """Wait for the end of the child; `ended` tells of it."""
+    def reap(self, pid: int, pidfd: int) -> None:
+        """Wait for the end of the child, and let go of its descriptor."""
+        self._descriptor.value = pidfd
+        self._close()
         self._pid.value = pid
         self._reap()
         self._look()
+
+    def tell(self, number: int) -> None:
+        """Tell how the child ended that was reaped last. OSError when nobody listens."""
+        self._number.value = number
+        self._tell()
 
 
 class Filter:

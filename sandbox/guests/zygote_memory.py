@@ -4,7 +4,10 @@ Tables of mapped files
     The kernel leaves out of a fork what a file can give again: a child then finds each stretch of the interpreter's own
     code by a fault, about seventy of them in a short run. It does copy the page tables of a mapping of which one page
     has become private. So one page of each is made private here, by writing to it what is there already, while nothing
-    but this zygote's own code has ever run. Children see the same bytes under the same protection as before.
+    but this zygote's own code has ever run. Children see the same bytes as before.
+
+    A fork copies every mapping as well, and its end takes each apart: a library has five of them. Three of these are
+    neighbours that nobody writes to; under one protection the kernel makes one of them.
 
 Holes
     What a start frees leaves room between what stays, on hundreds of pages. A child would put its first objects there
@@ -20,7 +23,8 @@ import ctypes
 import gc
 import posix
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from types import CodeType, FrameType
 from typing import Any
@@ -48,16 +52,44 @@ def open_maps() -> int | None:
 
 
 def keep_tables(maps: int) -> None:
-    """Make one page of each mapping of a file private; `maps` is of open_maps() and is closed."""
+    """Make one mapping of all that a file has read-only, and one page of it private; `maps` is of open_maps().
+
+    It is closed. What a library maps as data becomes executable with its code: a run may map executable pages anyway.
+    """
+    for begin, size, runs in list(_read_only(_listed(maps))):
+        if runs:
+            with suppress(OSError):  # a kernel that forbids it: children have more mappings to copy
+                protect(begin, size, READ | EXECUTE)
+        if size >= LEAST_BYTES:
+            _make_private(begin, size, READ | (EXECUTE if runs else 0))
+
+
+def _listed(maps: int) -> list[bytes]:
     parts = []
     while part := posix.read(maps, READ_BYTES):
         parts.append(part)
     posix.close(maps)
-    for line in b"".join(parts).splitlines():
-        span, flags, _, _, _, *path = line.split(None, 5)
+    return b"".join(parts).splitlines()
+
+
+def _read_only(lines: list[bytes]) -> Iterator[tuple[int, int, bool]]:
+    """Stretches of a file that are mapped one after the other, as (address, bytes, whether there is code in them)."""
+    stretch, runs = (0, 0, 0, b""), False
+    for line in lines:
+        span, flags, at, _, _, *path = line.split(None, 5)
         begin, end = (int(each, 16) for each in span.split(b"-"))
-        if path and path[0].startswith(b"/") and flags[:2] == b"r-" and end - begin >= LEAST_BYTES:
-            _make_private(begin, end - begin, READ | (EXECUTE if flags[2:3] == b"x" else 0))
+        if flags not in (b"r--p", b"r-xp") or not path or not path[0].startswith(b"/"):
+            continue
+        first, last, offset, file = stretch
+        if (begin, int(at, 16), path[0]) == (last, offset + last - first, file):
+            stretch, runs = (first, end, offset, file), runs or flags == b"r-xp"
+            continue
+        if last:
+            yield first, last - first, runs
+        stretch, runs = (begin, end, int(at, 16), path[0]), flags == b"r-xp"
+    first, last, _, _ = stretch
+    if last:
+        yield first, last - first, runs
 
 
 def _make_private(begin: int, size: int, protection: int) -> None:

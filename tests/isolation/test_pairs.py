@@ -342,12 +342,15 @@ async def test_many_pairs_leave_nothing_behind(
                 "mounts": mounts.count(str(tmp_path))}  # fmt: skip
 
     crash = "import os\ndef answer(line): os._exit(1)"
+    outside, idle = living(), {"portable": 0, "alone": 2}.get(form, 4)  # two zygotes, each with a child that waits
     async with new_pairs(form) as sandbox:
         for solution in [GOOD, crash] * 3:
             await sandbox.judge(solution, SUITE)
+        await grown(outside, idle)
         gc.collect()  # what earlier tests left to it holds descriptors
         before = footprint()
         for turn in range(20 if form == "portable" else 100):
             verdict = await sandbox.judge(crash if turn % 5 == 0 else GOOD, SUITE)
             assert verdict.outcome == ("crashed" if turn % 5 == 0 else "passed"), verdict.output
+        await grown(outside, idle)
         assert footprint() == before

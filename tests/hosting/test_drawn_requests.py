@@ -89,3 +89,29 @@ async def test_messages_that_are_drawn_are_answered_each_by_one(serve: Any, talk
                         break
                 else:
                     assert (await client.ask("reset"))["type"] == "observation"
+
+
+@pytest.mark.parametrize(
+    "path", ["/run-challenge", *(f"/environments/{ECHO}/batch/{k}" for k in ("reset", "step", "state", "close"))]
+)
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"{", 400),
+        (b"[" * 10_000 + b"]" * 10_000, 400),
+        (b'{"a": ' * 200 + b"1" + b"}" * 200, 422),
+        (b'{"a": NaN}', 400),
+        (b"\xff\xfe{}", 400),
+        (b"[]", 422),
+        (b"a" * 200_000, 413),
+    ],
+    ids=["cut", "deep", "nested", "nan", "not utf-8", "list", "long"],
+)
+async def test_a_body_that_is_none_is_refused_by_batches_and_challenges_too(
+    serve: Any, http: Any, path: str, content: bytes, status: int
+) -> None:
+    async with serve(wire={"message_bytes": 100_000}) as running, http(running) as client:
+        answer = await client.post(path, content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == status, answer.text
+        assert "Traceback" not in answer.text
+        assert running.host.active == 0

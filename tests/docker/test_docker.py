@@ -30,7 +30,7 @@ TESTS = (
 )
 LEGIT = Path(__file__).parents[1] / "isolation" / "legit"
 SECONDS = 60
-EVERY = 20  # so many cases of the suites of other kinds, one is judged here: what judges is the same code
+EVERY = 40  # so many cases of the suites of other kinds, one is judged here: what judges is the same code
 SAMPLE = [each for each in load_attacks() if zlib.crc32(each.name.encode()) % EVERY == 0 or "docker" in each.differs]
 
 

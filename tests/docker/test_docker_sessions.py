@@ -21,9 +21,10 @@ from prismenv.isolation.docker import DockerSandbox
 from prismenv.isolation.sessionkeeper import SessionKeeper
 
 SECONDS = 60
+# One in four: the guest is that of other kinds, which try all of them.
 ATTACKS: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[1] / "attacks" / "sessions.yaml").read_text(encoding="utf-8")
-)
+)[::4]
 
 
 IGNORES = "import time\nwhile True:\n    try: time.sleep(1)\n    except BaseException: pass"

@@ -18,7 +18,7 @@ from prismenv.isolation.calls import GuestCall, new_nonce
 from prismenv.isolation.casefile import holds_cases, read_cases
 from prismenv.isolation.casetrial import CaseTrial
 from prismenv.isolation.errand import Errand
-from prismenv.isolation.folder import HeldFolder, private_folder
+from prismenv.isolation.folder import HeldFolder, private_folder, remove_abandoned
 from prismenv.isolation.judgement import Finding, Judgement
 from prismenv.isolation.kit import HARNESS, HOST_CEILING, LanguageKit, LanguageShelf
 from prismenv.isolation.launch import Ending, StopSignal
@@ -93,6 +93,7 @@ class GuestSandbox(Sandbox):
         root, self._root = self._root, None
         if root is not None:
             root.remove()
+            remove_abandoned()  # at the end: nobody waits for it then
 
     async def judge(  # noqa: PLR0913 - the contract
         self,

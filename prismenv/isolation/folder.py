@@ -33,17 +33,16 @@ class HeldFolder:
             raise
 
     def remove(self) -> None:
-        """Remove it, and those that nobody holds any more."""
+        """Remove it."""
         remove_folder(self.path)
         os.close(self._lock)
-        with contextlib.suppress(OSError):  # what cannot be seen or removed stays
-            _sweep(self.path.parent)
 
 
-def _sweep(place: Path) -> None:
-    """Remove this user's folders there that their holders left."""
-    with os.scandir(place) as entries:
-        found = [entry.path for entry in entries if entry.name.startswith(PREFIX)][:MOST_SWEPT]
+def remove_abandoned() -> None:
+    """Remove this user's folders that nobody holds any more; what cannot be seen or removed stays."""
+    found: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
+        found += [entry.path for entry in entries if entry.name.startswith(PREFIX)][:MOST_SWEPT]
     for path in found:
         with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -171,7 +171,7 @@ async def test_256_callers_are_served_in_turn(form: str, new_pairs: Callable[...
         for number in range(256):
             group.start_soon(one, number)
     assert sorted(order) == list(range(256))
-    assert all(abs(place - number) <= 64 for place, number in enumerate(order))
+    assert all(abs(place - number) <= 8 for place, number in enumerate(order))
 
 
 FORK = """

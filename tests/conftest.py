@@ -203,6 +203,18 @@ SESSION_LIMITS = Limits(wall_seconds=20, cpu_seconds=10, memory_bytes=96 * 2**20
 
 
 @pytest.fixture
+def finds_harness() -> str:
+    """Code for a session, which has the harness that runs it as `harness` then."""
+    return FINDS_HARNESS
+
+
+@pytest.fixture
+def session_limits() -> Limits:
+    """Limits of a session that is attacked."""
+    return SESSION_LIMITS
+
+
+@pytest.fixture
 def hold_in_session() -> Callable[[BlockingSandbox, dict[str, Any]], None]:
     """`hold_in_session(box, attack)`: that an attack of tests/attacks/sessions.yaml is held in a session of the box."""
 
@@ -223,5 +235,22 @@ def hold_in_session() -> Callable[[BlockingSandbox, dict[str, Any]], None]:
                 assert again.session_ended or flooded or again.result == "'still here'", again
         with box.open(limits=SESSION_LIMITS) as after:
             assert after.execute("6 * 7").result == "42"
+
+    return hold
+
+
+@pytest.fixture
+def hold_bombs() -> Callable[[BlockingSandbox, dict[str, str], str], None]:
+    """`hold_bombs(box, bombs, cases)`: that C++ which bombs its compiler is the candidate's fault, told shortly.
+
+    `bombs` are sources by what they are to take.
+    """
+
+    def hold(box: BlockingSandbox, bombs: dict[str, str], cases: str) -> None:
+        for name, source in bombs.items():
+            verdict = box.judge(source, cases, language="cpp")
+            assert verdict.fault == "candidate", (name, verdict.output)
+            assert verdict.outcome in ("errored", "timed_out", "out_of_memory", "output_limit", "crashed"), name
+            assert len(verdict.output) < 10_000, name
 
     return hold

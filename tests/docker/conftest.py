@@ -23,6 +23,7 @@ import pytest
 
 from prismenv.contracts.recipe import DockerSettings
 from prismenv.isolation.blocking import BlockingSandbox
+from prismenv.isolation.container import LABEL
 from prismenv.isolation.docker import DockerSandbox
 from prismenv.isolation.engine import Engine
 from prismenv.isolation.kit import language_shelf
@@ -179,6 +180,31 @@ def _import_image(path: Path, name: str, tar: bytes) -> None:
 def running_engine() -> Callable[..., Any]:
     """`with running_engine() as (socket, process)`: one more, without images."""
     return _running_engine
+
+
+@pytest.fixture(scope="session")
+def containers(engine: Path) -> Callable[..., set[str]]:
+    """`containers()`: ids of ours that run in the engine; `containers(ended=True)`: of those that have ended, too."""
+
+    def listed(*, ended: bool = False) -> set[str]:
+        words = ["docker", "-H", f"unix://{engine}", "ps", "-q", "--no-trunc", "--filter", f"label={LABEL}"]
+        told = subprocess.run([*words, *(["-a"] if ended else [])], capture_output=True, text=True, check=True)
+        return set(told.stdout.split())
+
+    return listed
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """`until(condition)`: wait for it."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + SECONDS
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    return wait
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from prismenv import ConfigurationException, FileSet, Limits, Sandbox, SandboxEx
 from prismenv.isolation.attacks import filled, load_attacks
 from prismenv.isolation.baits import Baits, laid_baits, processes_with
 from prismenv.isolation.blocking import BlockingSandbox
-from prismenv.isolation.container import LABEL
 from prismenv.isolation.docker import DockerSandbox, engine_state
 from prismenv.isolation.engine import Engine
 from prismenv.words.verdict import VerdictMode
@@ -28,17 +26,12 @@ WRONG = "def double(number):\n    return number\n"
 TESTS = (
     "import unittest\n\nclass T(unittest.TestCase):\n    def test_two(self):\n        self.assertEqual(double(2), 4)\n"
 )
+Containers = Callable[..., set[str]]
+Until = Callable[[Callable[[], bool]], None]
 LEGIT = Path(__file__).parents[1] / "isolation" / "legit"
 SECONDS = 60
 EVERY = 40  # so many cases of the suites of other kinds, one is judged here: what judges is the same code
 SAMPLE = [each for each in load_attacks() if zlib.crc32(each.name.encode()) % EVERY == 0 or "docker" in each.differs]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("mode", ["split", "shared"])
@@ -165,21 +158,17 @@ async def test_a_call_that_is_cancelled_leaves_nothing_behind(new_docker: Callab
         assert (await sandbox.run(FINDER)).stdout == "[] []\n"
 
 
-def containers(engine: Path) -> list[str]:
-    words = ["docker", "-H", f"unix://{engine}", "ps", "-aq", "--no-trunc", "--filter", f"label={LABEL}"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-
-
+@pytest.mark.usefixtures("docker_box")
 def test_a_container_that_is_killed_costs_one_run_at_most(
-    new_docker: Callable[..., DockerSandbox], engine: Path, docker_box: BlockingSandbox
+    new_docker: Callable[..., DockerSandbox], engine: Path, containers: Containers, until: Until
 ) -> None:
-    others = set(containers(engine))
+    others = containers(ended=True)
     with BlockingSandbox(new_docker()) as box:
-        for container in set(containers(engine)) - others:
+        for container in containers(ended=True) - others:
             subprocess.run(["docker", "-H", f"unix://{engine}", "kill", container], check=True, capture_output=True)
         assert box.judge(SOLUTION, TESTS).outcome in ("passed", "infrastructure_error")
         assert box.judge(SOLUTION, TESTS).outcome == "passed"
-    until(lambda: set(containers(engine)) == others)
+    until(lambda: containers(ended=True) == others)
 
 
 PARENT = """
@@ -192,22 +181,19 @@ with BlockingSandbox(Sandbox(isolation="docker", workers=1, docker=docker)) as b
 """
 
 
-def test_containers_end_with_a_parent_that_is_killed(new_docker: Any, engine: Path, image: str) -> None:
-    running = ["docker", "-H", f"unix://{engine}", "ps", "-q", "--filter", f"label={LABEL}"]
-
-    def count() -> int:
-        return len(subprocess.run(running, capture_output=True, text=True, check=True).stdout.split())
-
-    before = count()
+def test_containers_end_with_a_parent_that_is_killed(
+    new_docker: Any, engine: Path, image: str, containers: Containers, until: Until
+) -> None:
+    before = len(containers())
     words = [sys.executable, "-c", PARENT, image, str(engine)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "passed\n"
-        assert count() == before + 2
+        assert len(containers()) == before + 2
         parent.send_signal(signal.SIGKILL)
-    until(lambda: count() == before)
+    until(lambda: len(containers()) == before)
     with BlockingSandbox(new_docker()):
-        assert len(containers(engine)) == before + 2  # what was left of it is removed by the next one
+        assert len(containers(ended=True)) == before + 2  # what was left of it is removed by the next one
 
 
 def test_an_engine_that_dies_is_no_verdict_of_a_candidate(

@@ -92,18 +92,16 @@ def test_what_is_compiled_is_compiled_once_and_judged_in_a_container_of_its_own(
     assert verdict.tests_passed_num == 30, verdict.output
 
 
-def test_a_bomb_for_the_compiler_is_the_candidates_fault(box: BlockingSandbox, usable: Callable[[str], None]) -> None:
+def test_a_bomb_for_the_compiler_is_the_candidates_fault(
+    box: BlockingSandbox, usable: Callable[[str], None], hold_bombs: Callable[..., None]
+) -> None:
     usable("cpp")
     bombs = {
         "memory": "template<int N> struct A { A<N + 1> a; A<N + 2> b; }; A<0> a; int main() {}",
         "output": "\n".join(f"int x{n} = undeclared{n};" for n in range(20_000)),
         "files": 'asm(".zero 3000000000"); int main() {}',
     }
-    for name, source in bombs.items():
-        verdict = box.judge(source, CASES, language="cpp")
-        assert verdict.fault == "candidate", (name, verdict.output)
-        assert verdict.outcome in ("errored", "timed_out", "out_of_memory", "output_limit", "crashed"), name
-        assert len(verdict.output) < 10_000, name
+    hold_bombs(box, bombs, CASES)
     assert box.judge(PROGRAMS["cpp"]["right"], CASES, language="cpp").success
 
 

@@ -16,11 +16,12 @@ import yaml
 from prismenv import BlockingSandbox, Limits, SandboxException
 from prismenv.contracts.clock import SystemClock
 from prismenv.contracts.recipe import SessionSettings
-from prismenv.isolation.container import LABEL
 from prismenv.isolation.docker import DockerSandbox
 from prismenv.isolation.sessionkeeper import SessionKeeper
 
 SECONDS = 60
+Containers = Callable[..., set[str]]
+Until = Callable[[Callable[[], bool]], None]
 # One in four: the guest is that of other kinds, which try all of them.
 ATTACKS: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[1] / "attacks" / "sessions.yaml").read_text(encoding="utf-8")
@@ -28,18 +29,6 @@ ATTACKS: list[dict[str, Any]] = yaml.safe_load(
 
 
 IGNORES = "import time\nwhile True:\n    try: time.sleep(1)\n    except BaseException: pass"
-
-
-def running(engine: Path) -> set[str]:
-    words = ["docker", "-H", f"unix://{engine}", "ps", "-q", "--no-trunc", "--filter", f"label={LABEL}"]
-    return set(subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_names_stay_errors_are_told_and_two_sessions_share_nothing(docker_box: BlockingSandbox) -> None:
@@ -105,20 +94,15 @@ def test_an_attack_in_a_session_is_held(
 
 LEAVES = "import os, time\nchild = os.fork()\nif not child:\n    os.setsid()\n    time.sleep(600)\n"
 LOOKS = "try:\n    os.kill(child, 0)\nexcept ProcessLookupError:\n    print('gone')"
-PATCHES = """import sys
-frame = sys._getframe()
-while type(frame.f_locals.get("self")).__name__ != "Session":
-    frame = frame.f_back
-frame.f_globals["end_children"] = lambda: None
-"""
 
 
-def test_a_process_that_a_call_leaves_behind_ends_with_it(docker_box: BlockingSandbox) -> None:
+def test_a_process_that_a_call_leaves_behind_ends_with_it(docker_box: BlockingSandbox, finds_harness: str) -> None:
+    patch = finds_harness + "type(harness).serve.__globals__['end_children'] = lambda: None\n"
     with docker_box.open() as session:
         assert session.execute(LEAVES).outcome == "finished"
         assert session.execute(LOOKS).stdout == "gone\n"
         # Where the code sees to it that the harness ends nothing, the container's first process does.
-        assert session.execute(PATCHES + LEAVES).outcome == "finished"
+        assert session.execute(patch + LEAVES).outcome == "finished"
         assert session.execute("os.waitpid(child, 0)[1]").result == "9"
 
 
@@ -152,28 +136,28 @@ held, os.getuid(), sorted(os.environ)
 
 
 def test_a_container_that_is_killed_in_a_call_is_nobodys_fault_and_ends_its_session(
-    docker_box: BlockingSandbox, engine: Path
+    docker_box: BlockingSandbox, engine: Path, containers: Containers, until: Until
 ) -> None:
-    others = running(engine)
+    others = containers()
     with docker_box.open() as session:
-        (mine,) = running(engine) - others
+        (mine,) = containers() - others
         with anyio.from_thread.start_blocking_portal() as portal:
             future = portal.start_task_soon(anyio.to_thread.run_sync, session.execute, "while True: pass")
             time.sleep(0.2)  # into the call; before it would do as well
             subprocess.run(["docker", "-H", f"unix://{engine}", "kill", mine], check=True, capture_output=True)
             done = future.result(SECONDS)
         assert (done.outcome, done.session_ended) == ("infrastructure_error", True), done
-    until(lambda: running(engine) == others)
+    until(lambda: containers() == others)
 
 
 @pytest.mark.anyio
 async def test_there_are_no_more_than_allowed_and_their_containers_end_with_them(
-    new_docker: Callable[..., DockerSandbox], engine: Path
+    new_docker: Callable[..., DockerSandbox], containers: Containers
 ) -> None:
-    before = running(engine)
+    before = containers()
     keeper = SessionKeeper(SessionSettings(most=2), SystemClock())
     async with new_docker(sessions=keeper) as sandbox:
-        workers = running(engine)
+        workers = containers()
         first, second = await sandbox.open(), await sandbox.open()
         with pytest.raises(SandboxException, match="2 sessions are open"):
             await sandbox.open()
@@ -185,8 +169,8 @@ async def test_there_are_no_more_than_allowed_and_their_containers_end_with_them
                     await third.execute(IGNORES)
         assert third.ended is not None
         assert (await second.execute("1")).result == "1"
-        assert len(running(engine) - workers) == 1
-    assert running(engine) <= before
+        assert len(containers() - workers) == 1
+    assert containers() <= before
 
 
 PARENT = """
@@ -200,15 +184,17 @@ with BlockingSandbox(Sandbox(isolation="docker", workers=1, docker=docker)) as b
 """
 
 
-def test_a_session_ends_with_a_parent_that_is_killed(engine: Path, image: str) -> None:
-    before = running(engine)
+def test_a_session_ends_with_a_parent_that_is_killed(
+    engine: Path, image: str, containers: Containers, until: Until
+) -> None:
+    before = containers()
     words = [sys.executable, "-c", PARENT, image, str(engine)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "2\n"
-        assert len(running(engine) - before) == 3
+        assert len(containers() - before) == 3
         os.kill(parent.pid, signal.SIGKILL)
-    until(lambda: running(engine) <= before)
+    until(lambda: containers() <= before)
 
 
 def test_files_and_memory_of_a_session_are_limited_to_what_was_asked(docker_box: BlockingSandbox) -> None:

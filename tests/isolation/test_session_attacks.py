@@ -23,19 +23,6 @@ from prismenv.words.limits import Limits
 
 ALL = ["portable", *FORMS]
 JAILED = list(FORMS)
-SMALL = Limits(wall_seconds=20, cpu_seconds=10, memory_bytes=96 * 2**20, output_bytes=50_000, processes=8)
-# The code finds the harness that runs it, and its Session.
-HARNESS = """
-import sys
-frame, harness = sys._getframe(), None
-while frame is not None:
-    found = frame.f_locals.get("self")
-    if type(found).__name__ == "Session":
-        harness = found
-    frame = frame.f_back
-"""
-
-
 ATTACKS: list[dict[str, Any]] = yaml.safe_load(
     (Path(__file__).parents[1] / "attacks" / "sessions.yaml").read_text(encoding="utf-8")
 )
@@ -60,10 +47,10 @@ def test_an_attack_in_a_session_is_held(
 
 @pytest.mark.parametrize("form", ["full", "userns"])
 def test_a_process_that_a_call_leaves_behind_ends_with_it(
-    form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+    form: str, warm_sandbox: Callable[[str], BlockingSandbox], session_limits: Limits
 ) -> None:
     daemon = "import os, time\nchild = os.fork()\nif not child:\n    os.setsid()\n    time.sleep(600)\nchild"
-    with warm_sandbox(form).open(limits=SMALL) as session:
+    with warm_sandbox(form).open(limits=session_limits) as session:
         assert session.execute(daemon).outcome == "finished"
         looked = session.execute("try:\n    os.kill(child, 0)\nexcept ProcessLookupError:\n    print('gone')")
         assert looked.stdout == "gone\n"
@@ -71,26 +58,28 @@ def test_a_process_that_a_call_leaves_behind_ends_with_it(
 
 @pytest.mark.parametrize("form", ["full", "userns"])
 def test_a_process_that_the_harness_does_not_end_ends_the_session(
-    form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+    form: str, warm_sandbox: Callable[[str], BlockingSandbox], finds_harness: str, session_limits: Limits
 ) -> None:
-    patch = HARNESS + "type(harness).serve.__globals__['end_children'] = lambda: None\n"
+    patch = finds_harness + "type(harness).serve.__globals__['end_children'] = lambda: None\n"
     code = patch + "import os, time\nif not os.fork():\n    time.sleep(600)"
-    with warm_sandbox(form).open(limits=SMALL) as session:
+    with warm_sandbox(form).open(limits=session_limits) as session:
         done = session.execute(code)
         assert (done.outcome, done.session_ended) == ("process_limit", True)
 
 
 @pytest.mark.parametrize("form", ALL)
 def test_what_the_code_does_to_builtins_is_its_own_affair(
-    form: str, warm_sandbox: Callable[[str], BlockingSandbox]
+    form: str, warm_sandbox: Callable[[str], BlockingSandbox], session_limits: Limits
 ) -> None:
-    with warm_sandbox(form).open(limits=SMALL) as session:
+    with warm_sandbox(form).open(limits=session_limits) as session:
         done = session.execute("import builtins\nfor name in list(vars(builtins)): delattr(builtins, name)")
         assert done.session_ended or session.execute("1 + 1").result == "2"
 
 
 @pytest.mark.parametrize("form", JAILED)
-def test_a_session_has_no_more_rights_than_a_run(form: str, warm_sandbox: Callable[[str], BlockingSandbox]) -> None:
+def test_a_session_has_no_more_rights_than_a_run(
+    form: str, warm_sandbox: Callable[[str], BlockingSandbox], session_limits: Limits
+) -> None:
     code = """
 import os, socket
 held = []
@@ -111,7 +100,7 @@ def is_open(descriptor):
         return False
 held, dict(os.environ), sum(map(is_open, range(4096)))
 """
-    with warm_sandbox(form).open(limits=SMALL) as session:
+    with warm_sandbox(form).open(limits=session_limits) as session:
         done = session.execute(code)
         assert done.result is not None, done
         assert done.result.startswith("(['host', 'network', 'write', 'parent', 'link'], {"), done

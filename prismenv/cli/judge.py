@@ -32,7 +32,7 @@ from prismenv.engine.judging import (
 from prismenv.engine.solutionfiles import read_folder
 from prismenv.finding.languagefolders import language_folders
 from prismenv.isolation.choice import open_sandbox, usual_workers
-from prismenv.isolation.kit import HARNESS, LanguageShelf, language_of, language_shelf
+from prismenv.isolation.kit import HARNESS, claimed_extensions, language_of, language_shelf
 from prismenv.words.errors import ConfigurationException
 from prismenv.words.limits import Limits
 from prismenv.words.verdict import DEFAULT_VERDICT, Verdict, VerdictMode
@@ -169,7 +169,7 @@ def _language(solution: Path, tests: Path, entry: str | None, folders: tuple[Pat
     path, shelf = Path(entry) if entry else solution, language_shelf(folders)
     language = language_of(path, shelf)
     if language is None and path.suffix not in NO_LANGUAGES:
-        known = sorted({each for name in shelf.names() for each in _extensions(shelf, name)})
+        known = sorted({each for extensions in claimed_extensions(shelf).values() for each in extensions})
         raise ConfigurationException(
             f"{path.name}: no language's files end with {path.suffix}; known are {', '.join(known)}",
             code="unknown_language",
@@ -177,13 +177,6 @@ def _language(solution: Path, tests: Path, entry: str | None, folders: tuple[Pat
             hint="Name its language with --language.",
         )
     return language or HARNESS
-
-
-def _extensions(shelf: LanguageShelf, name: str) -> tuple[str, ...]:
-    try:
-        return shelf.profile(name).extensions
-    except ConfigurationException:  # a file that is wrong claims nothing
-        return ()
 
 
 def _verdict_of(bench: _Bench, tests: Path, asked: VerdictMode | None) -> VerdictMode | None:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -57,13 +58,16 @@ def _row(run: RunRecord) -> dict[str, object]:
     }
 
 
-def _as_they_are(archive: Store) -> tuple[RunRecord, ...]:
+def _as_they_are(archive: Store) -> Sequence[RunRecord]:
     """All runs; one that says that it is running, and that nobody works on, was killed."""
-    unlocked = {run.run_id for run in archive.runs() if run.status == "running" and not archive.is_locked(run.run_id)}
-    return tuple(  # looked at again: one may just have ended
+    found = archive.runs()
+    unlocked = {run.run_id for run in found if run.status == "running" and not archive.is_locked(run.run_id)}
+    if not unlocked:
+        return found
+    return [  # looked at again: one may just have ended
         replace(run, status="killed") if run.status == "running" and run.run_id in unlocked else run
         for run in archive.runs()
-    )
+    ]
 
 
 @runs.command("list", epilog="Example:\n\n  prismenv runs list --json")

@@ -90,10 +90,10 @@ async def attack_sandbox(
     async with open_sandbox(settings, 1) as sandbox:
         form = best_form(sandbox.isolation) or sandbox.isolation
         with ExitStack() as stack:
-            harms = any(_harms(attack) and not _why_not(attack, form, mode) for attack in attacks)
+            harms = any(attack.family == "harm" and not attack.why_not(form, mode) for attack in attacks)
             baits = stack.enter_context(laid_baits()) if harms else NO_BAITS
             for attack in attacks:
-                if reason := _why_not(attack, form, mode):
+                if reason := attack.why_not(form, mode):
                     result = Tried(attack, "left out", reason)
                 elif isinstance(attack, ProgramAttack):
                     result = await _try_program(sandbox, attack, baits)
@@ -133,14 +133,6 @@ def _after(attack: AnyAttack, detail: str, baits: Baits) -> Tried:
     if attack.survivor is not None and processes_with(filled(attack.survivor, baits.words)):
         damage = "a process outlived its run"
     return Tried(attack, "not held", damage) if damage else Tried(attack, "held", detail)
-
-
-def _harms(attack: AnyAttack) -> bool:
-    return isinstance(attack, ProgramAttack) or attack.family == "harm"
-
-
-def _why_not(attack: AnyAttack, form: str, mode: VerdictMode) -> str:
-    return attack.why_not(form) if isinstance(attack, ProgramAttack) else attack.why_not(form, mode)
 
 
 def _words(verdict: Verdict) -> str:

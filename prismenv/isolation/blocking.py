@@ -36,9 +36,9 @@ class BlockingSandbox:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._opened = stack.enter_context(start_blocking_portal())
-            stack.enter_context(self._opened.wrap_async_context_manager(self._sandbox))
-            self._stack = stack.pop_all()
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self._sandbox))
+            self._stack, self._opened = stack.pop_all(), portal
         return self
 
     def __exit__(self, *_: object) -> None:

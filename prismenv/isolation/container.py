@@ -204,12 +204,12 @@ class Container:
 
     def uses(self) -> list[TaskUse]:
         """What each process of the run uses now."""
-        parts = [word.split(":") for word in self._answered("uses", "using")]
+        parts = [word.split(":") for word in self._answered("uses", "using")[1:]]
         return [TaskUse(1, int(tasks), float(seconds), int(resident)) for seconds, resident, tasks in parts]
 
     def cpu_seconds(self) -> float:
         """CPU time that the first process of the run has used so far."""
-        return float(self._answered("cpu", "cpu")[0])
+        return float(self._answered("cpu", "cpu")[1])
 
     def folder(self) -> int:
         """A descriptor of the folder that runs work in, which is the caller's to close. ContainerLostError."""
@@ -232,16 +232,16 @@ class Container:
         """Whether the run's end was told while something else was asked."""
         return bool(self._heard)
 
-    def _answered(self, question: str, word: str) -> list[str]:
-        """What it answers during a run; should that end meanwhile, this is kept."""
+    def _answered(self, question: str, *expected: str, seconds: float = ANSWER_SECONDS) -> list[str]:
+        """What it answers, its word first; should a run end meanwhile, that is kept. ContainerLostError, OSError."""
         self._socket.send(question.encode())
-        words = self.hear(ANSWER_SECONDS)
+        words = self.hear(seconds)
         if words[0] == "ended":
             self._heard = words
-            words = self.hear(ANSWER_SECONDS)
-        if words[0] != word:
-            raise ContainerLostError(f"it said {words[0]!r:.40} where {word!r} was to be")
-        return words[1:]
+            words = self.hear(seconds)
+        if words[0] not in expected:
+            raise ContainerLostError(f"it said {words[0]!r:.40} where {' or '.join(expected)} was to be")
+        return words
 
     def end_of(self, number: int, seconds: float) -> Exit | None:
         """How the run ended, None when it has not within `seconds`. ContainerLostError."""
@@ -259,29 +259,24 @@ class Container:
 
     def which(self, name: str) -> tuple[str, str] | None:
         """Where the image has a program, and where that leads to in the end. ContainerLostError."""
-        _, *paths = self._asked(f"which {name}", ANSWER_SECONDS, "found")
+        _, *paths = self._asked(f"which {name}", "found")
         return (_text(paths[0]), _text(paths[1])) if len(paths) == 2 else None  # noqa: PLR2004 - both, or none
 
     def answer(self, command: Sequence[str]) -> str:
         """What a tool of the image prints. OSError when it does not answer; ContainerLostError."""
-        word, *said = self._asked(f"ask {json.dumps(list(command))}", TOOL_SECONDS, "said", "unsaid")
+        word, *said = self._asked(f"ask {json.dumps(list(command))}", "said", "unsaid", seconds=TOOL_SECONDS)
         text = _text("".join(said))
         if word == "unsaid":
             raise OSError(text)
         return text
 
-    def _asked(self, question: str, seconds: float, *expected: str) -> list[str]:
-        """What it answers while there is no run."""
+    def _asked(self, question: str, *expected: str, seconds: float = ANSWER_SECONDS) -> list[str]:
+        """What it answers while there is no run: one that does not is not used again. ContainerLostError."""
         try:
-            self._socket.send(question.encode())
-            words = self.hear(seconds)
-        except OSError as error:
+            return self._answered(question, *expected, seconds=seconds)
+        except (OSError, ContainerLostError) as error:
             self.dead = True
             raise ContainerLostError(f"it does not answer: {error}") from error
-        if words[0] not in expected:
-            self.dead = True
-            raise ContainerLostError(f"it said {words[0]!r:.40} when asked for a tool")
-        return words
 
     def ran_out_of_memory(self) -> bool:
         """Whether the engine says that it was for want of memory that it ended."""

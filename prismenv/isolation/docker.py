@@ -24,8 +24,9 @@ from prismenv.isolation.bridge import bridges
 from prismenv.isolation.bundle import chunk
 from prismenv.isolation.calls import GuestCall
 from prismenv.isolation.container import LABEL, ContainerLostError
-from prismenv.isolation.containershed import ContainerShed, ContainerWorker, ImageTools, image_word
+from prismenv.isolation.containershed import ContainerShed, ImageTools, image_word
 from prismenv.isolation.engine import Engine, socket_path
+from prismenv.isolation.errand import all_in_threads
 from prismenv.isolation.kit import HARNESS, LanguageKit
 from prismenv.isolation.language import Role
 from prismenv.isolation.launch import Ending, StopSignal
@@ -95,9 +96,7 @@ class DockerSandbox(GuestSandbox):
         self._idle.clear()
         self._kits.clear()
         with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as group:
-                for worker in workers:
-                    group.start_soon(_in_own_thread, worker.close)
+            await all_in_threads([worker.close for worker in workers])
         await super().__aexit__()
 
     def _look(self) -> None:
@@ -110,17 +109,7 @@ class DockerSandbox(GuestSandbox):
         kit = self._language(HARNESS)
         roles: tuple[Role, ...] = ("judge", "run")  # one of each side
         workers = [self._shed.worker(number, kit, role) for number in range(self.workers) for role in roles]
-        failed: list[SandboxException] = []
-
-        async def start(worker: ContainerWorker) -> None:
-            try:
-                await _in_own_thread(worker.container)
-            except SandboxException as error:
-                failed.append(error)
-
-        async with anyio.create_task_group() as group:
-            for worker in workers:
-                group.start_soon(start, worker)
+        failed = await all_in_threads([worker.container for worker in workers])
         if failed:
             raise failed[0]
         self._idle.extend(range(self.workers))
@@ -184,10 +173,6 @@ class DockerSandbox(GuestSandbox):
             except (ContainerLostError, SandboxException, OSError) as error:
                 return Ending(message=f"the sandbox could not work: {error}")
             return Supervisor(watched, limits, stop).run()
-
-
-async def _in_own_thread(work: Any) -> None:
-    await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
 
 
 def engine_state(environ: Mapping[str, str]) -> str:

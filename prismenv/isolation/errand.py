@@ -1,13 +1,14 @@
-"""Blocking work in a thread that is told to stop when its caller is cancelled, and is waited for even then."""
+"""Blocking work in threads: one that is told to stop when its caller is cancelled, or several that all end."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from prismenv.isolation.launch import StopSignal
+from prismenv.words.errors import SandboxException
 
 T = TypeVar("T")
 
@@ -51,3 +52,19 @@ class Errand(Generic[T]):
             return self._failed(str(error))
         finally:
             self._done.set()
+
+
+async def all_in_threads(works: Sequence[Callable[[], object]]) -> list[SandboxException]:
+    """Do each in a thread of its own, and wait for all of them; gives what went wrong."""
+    failed: list[SandboxException] = []
+
+    async def one(work: Callable[[], object]) -> None:
+        try:
+            await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
+        except SandboxException as error:
+            failed.append(error)
+
+    async with anyio.create_task_group() as group:
+        for work in works:
+            group.start_soon(one, work)
+    return failed

@@ -5,7 +5,7 @@
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from prismenv.isolation.bundle import chunk
 from prismenv.isolation.calls import GuestCall
 from prismenv.isolation.cgroups import GroupTrees
 from prismenv.isolation.design import KIND_OF, Form, with_packages, zygote_designs
+from prismenv.isolation.errand import all_in_threads
 from prismenv.isolation.folder import private_folder
 from prismenv.isolation.kit import LanguageKit
 from prismenv.isolation.language import SIDE_OF, Side
@@ -89,7 +90,7 @@ class JailedSandbox(GuestSandbox):
         self._idle.clear()
         with anyio.CancelScope(shield=True):
             closing = [worker.close for worker in [*workers, *self._tools.emptied()]]
-            await _all_at_once([*closing, self._session_zygotes.close])
+            await all_in_threads([*closing, self._session_zygotes.close])
         await super().__aexit__()
 
     async def _start_workers(self) -> None:
@@ -97,7 +98,7 @@ class JailedSandbox(GuestSandbox):
         designs = self._designs(sides)
         for _ in range(self.workers):
             self._all.extend(Worker(designs[side], self._new_place(), self.form) for side in sides)
-        failed = await _all_at_once([worker.zygote for worker in self._all])
+        failed = await all_in_threads([worker.zygote for worker in self._all])
         if failed:
             raise failed[0]
         self._idle.extend(map(WorkerPair, self._all[::2], self._all[1::2]))
@@ -171,19 +172,3 @@ class JailedSandbox(GuestSandbox):
     def _folder_for_run(self) -> AbstractContextManager[Path]:
         """Where a run may write: with namespaces it makes its own in memory, which nobody else sees."""
         return private_folder(self._open_root()) if self.form == "alone" else IN_MEMORY
-
-
-async def _all_at_once(works: list[Callable[[], object]]) -> list[SandboxException]:
-    """Do each in a thread; gives what went wrong."""
-    failed: list[SandboxException] = []
-
-    async def one(work: Callable[[], object]) -> None:
-        try:
-            await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
-        except SandboxException as error:
-            failed.append(error)
-
-    async with anyio.create_task_group() as group:
-        for work in works:
-            group.start_soon(one, work)
-    return failed

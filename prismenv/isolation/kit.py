@@ -117,19 +117,23 @@ def language_shelf(languages: Sequence[Path] = ()) -> LanguageShelf:
     return LanguageShelf((*languages, builtin_workspace().root / "sandbox"), {}, HOST_CEILING)
 
 
+def claimed_extensions(shelf: LanguageShelf) -> dict[str, tuple[str, ...]]:
+    """Of each language the extensions of its files; one whose own file is wrong claims none."""
+    claimed: dict[str, tuple[str, ...]] = {}
+    for name in shelf.names():
+        try:
+            claimed[name] = shelf.profile(name).extensions
+        except ConfigurationException:
+            claimed[name] = ()
+    return claimed
+
+
 def language_of(path: Path, shelf: LanguageShelf) -> str | None:
     """The language whose files are called like that; None: no language's are.
 
-    ConfigurationException where two languages claim it. A language whose file is wrong claims nothing.
+    ConfigurationException where two languages claim it.
     """
-    found = []
-    for name in shelf.names():
-        try:
-            claimed = shelf.profile(name).extensions
-        except ConfigurationException:
-            continue
-        if path.suffix in claimed:
-            found.append(name)
+    found = [name for name, extensions in claimed_extensions(shelf).items() if path.suffix in extensions]
     if len(found) > 1:
         message = f"{path.name} may be of {' or '.join(found)}"
         raise ConfigurationException(message, subject=str(path), hint="Say which with --language.")

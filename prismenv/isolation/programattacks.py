@@ -1,7 +1,7 @@
 """The attack suite's programs in other languages, `tests/attacks/programs.yaml`: each prints HARM when it did harm."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from prismenv.finding.yamlfile import load_yaml, validate
 from prismenv.isolation.attacks import NOT_PORTABLE, attacks_folder, filled
 from prismenv.words.limits import Limits
 from prismenv.words.mapping import FrozenModel
-from prismenv.words.verdict import Execution, ExecutionOutcome
+from prismenv.words.verdict import DEFAULT_VERDICT, Execution, ExecutionOutcome, VerdictMode
 
 MARK = "HARM"
 ENDS: tuple[ExecutionOutcome, ...] = tuple(
@@ -25,6 +25,7 @@ class ProgramAttack(FrozenModel):
     and it must do harm then.
     """
 
+    family: Literal["harm"] = "harm"
     name: str
     group: str = Field(alias="class")
     language: str
@@ -47,8 +48,8 @@ class ProgramAttack(FrozenModel):
         """Whether it did nothing that it must not, and ended as it may."""
         return MARK not in done.stdout and done.outcome in self.expect
 
-    def why_not(self, form: str) -> str:
-        """Why it cannot be tried in that form of isolation; empty when it can."""
+    def why_not(self, form: str, _mode: VerdictMode = DEFAULT_VERDICT) -> str:
+        """Why it cannot be tried in that form of isolation; empty when it can. It has no verdict."""
         return NOT_PORTABLE if form == "portable" else self.left_out.get(form, "")
 
 

@@ -18,6 +18,7 @@ from prismenv.words.nearness import did_you_mean
 Criterion: TypeAlias = Callable[[Any, Any], "float | Awaitable[float | None] | None"]
 Part: TypeAlias = "Rubric | Criterion"
 RUBRIC_KEY = "rubric"  # of an info, and of a record: what each part gave
+_KEYS = ("weighted", "sequence", "gate", "at_least")  # of what composes a rubric
 _FORMS = ("weighted", "sequence", "gate", "weight")  # words of a file, which name no part there
 _DEEPEST = 20  # levels of a file's rubric
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}", re.ASCII)
@@ -137,8 +138,8 @@ def _read(document: Any, criteria: Mapping[str, Criterion], where: str, depth: i
         if "gate" in document and set(document) <= {"gate", "at_least"}:
             inner = _read(document["gate"], criteria, f"{where}.gate", depth + 1)
             return Gate(inner, document.get("at_least", 1.0))
-        unknown = next((str(key) for key in document if key not in ("weighted", "sequence", "gate", "at_least")), "")
-        if near := did_you_mean(unknown, ("weighted", "sequence", "gate", "at_least")):
+        unknown = next((str(key) for key in document if key not in _KEYS), "")
+        if near := did_you_mean(unknown, _KEYS):
             raise _wrong(f"{where}: unknown key {unknown!r:.80}{near}")
     raise _wrong(f"{where}: expected a part's name, or one of weighted, sequence and gate, found {document!r:.80}")
 

@@ -22,7 +22,7 @@ from prismenv.words.usage import Usage
 _Values = dict[str, Any]
 _LARGEST = 2**63 - 1
 _TRAIL = {"data_trail"}
-_STATUSES = get_args(RunStatus)
+_STATUSES = tuple(each for each in get_args(RunStatus) if each != "killed")  # which is stored nowhere
 _LAST_SECOND = 253_402_300_800 - 86_400  # of the year 9999, wherever the clock stands
 
 
